@@ -1,0 +1,1 @@
+"""Where rows rest between stages: the home folder, the landing area, Parquet batches, the state of each feed, the SQL ledger."""

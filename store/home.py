@@ -1,0 +1,135 @@
+"""Where everything rests below one home folder: private to its owner, and written so that a reader never sees half a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from standard.errors import DeclarationError
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folders of one exchange."""
+
+    root: Path
+
+    @property
+    def landing(self) -> Path:
+        return self.root / "landing"
+
+    @property
+    def batches(self) -> Path:
+        return self.root / "batches"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state"
+
+    @property
+    def links(self) -> Path:
+        return self.root / "links"
+
+    @property
+    def record(self) -> Path:
+        return self.root / "record"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys"
+
+    @property
+    def agencies(self) -> Path:
+        return self.root / "agencies"
+
+    @property
+    def settings_file(self) -> Path:
+        return self.root / "exchange.yaml"
+
+    @property
+    def ledger_file(self) -> Path:
+        return self.root / "ledger.db"
+
+    def create(self) -> Home:
+        """Makes the folders, private to their owner (0700); what is there stays."""
+        for folder in (
+            self.root,
+            self.landing,
+            self.batches,
+            self.state,
+            self.links,
+            self.record,
+            self.reports,
+            self.keys,
+            self.agencies,
+        ):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self
+
+
+def open_home(root: Path) -> Home:
+    """The home in a folder.
+
+    Raises:
+        DeclarationError: The folder was not laid out by `kith init`.
+    """
+    home = Home(root.expanduser().resolve())
+    if not home.settings_file.is_file():
+        raise DeclarationError(
+            "this folder is not the home of an exchange", where=str(home.root), mend="lay one out with: kith init DIR"
+        )
+    return home
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Gives a name beside `path` to write to; on success the file is synced, made 0600 and renamed into place at once."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.chmod(0o600)
+        sync(part)
+        part.replace(path)
+        sync(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Asks the disk to keep what was written to a file or a folder."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def connect(*, temp: Path | None = None, memory_limit: str = "1GB", threads: int = 2) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection for one piece of work: bounded memory, spilling below `temp`, never reaching for the network."""
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": False, "autoload_known_extensions": False,
+        "memory_limit": memory_limit, "threads": threads, "TimeZone": "UTC",
+    }  # fmt: skip
+    if temp is not None:
+        config["temp_directory"] = str(temp)
+    return duckdb.connect(config=config)
+
+
+def literal(value: str | Path) -> str:
+    """A text as an SQL literal."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'

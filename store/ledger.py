@@ -1,0 +1,203 @@
+"""The control plane: one SQL database that is the truth about arrivals, runs, accounts, orders and person ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+_TEXT, _INT = sa.Text(), sa.BigInteger()
+
+
+def _table(name: str, *columns: sa.Column[object] | sa.Constraint) -> sa.Table:
+    return sa.Table(name, METADATA, *columns)
+
+
+def _when(name: str, *, nullable: bool = False) -> sa.Column[object]:
+    """A moment as ISO 8601 text in UTC: sorts by time and reads the same in every database."""
+    return sa.Column(name, _TEXT, nullable=nullable)
+
+
+run = _table(
+    "run",
+    sa.Column("run_id", _TEXT, primary_key=True),
+    _when("started_at"),
+    _when("finished_at", nullable=True),
+    sa.Column("state", _TEXT, nullable=False),  # running | finished | failed | dead
+    sa.Column("pid", _INT, nullable=False),
+    sa.Column("host", _TEXT, nullable=False),
+    sa.Column("fence", _INT, nullable=False, unique=True),
+    sa.Column("error", _TEXT),
+)
+stage = _table(
+    "stage",
+    sa.Column("stage_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("run_id", _TEXT, nullable=False, index=True),
+    sa.Column("agency", _TEXT),
+    sa.Column("feed", _TEXT),
+    sa.Column("extract_id", _TEXT),
+    sa.Column("name", _TEXT, nullable=False),
+    sa.Column("state", _TEXT, nullable=False),  # running | finished | failed
+    _when("started_at"),
+    _when("finished_at", nullable=True),
+    sa.Column("rows", _INT),
+    sa.Column("error_code", _TEXT),
+)
+extract = _table(
+    "extract",
+    sa.Column("extract_id", _TEXT, primary_key=True),
+    sa.Column("agency", _TEXT, nullable=False),
+    sa.Column("feed", _TEXT, nullable=False),
+    sa.Column("name", _TEXT, nullable=False),
+    sa.Column("sha256", _TEXT, nullable=False),
+    sa.Column("size", _INT, nullable=False),
+    _when("received_at"),
+    sa.Column("as_of", _TEXT, nullable=False),
+    sa.Column("seq", _INT, nullable=False),  # order of arrival over all feeds
+    sa.Column("holds", _TEXT, nullable=False),
+    sa.Column("status", _TEXT, nullable=False),
+    sa.Column("status_reason", _TEXT),
+    sa.Column("run_id", _TEXT, nullable=False),
+    sa.Column("watermark", _TEXT),
+    sa.Column("state_path", _TEXT),
+    sa.Column("duplicate_of", _TEXT),
+    sa.Index("extract_by_feed", "agency", "feed"),
+    sa.Index("extract_by_content", "agency", "feed", "sha256"),
+)
+account = _table(
+    "account",
+    sa.Column("extract_id", _TEXT, primary_key=True),
+    sa.Column("disposition", _TEXT, primary_key=True),
+    sa.Column("reason", _TEXT, primary_key=True),
+    sa.Column("rows", _INT, nullable=False),
+)
+received = _table(
+    "received",
+    sa.Column("extract_id", _TEXT, primary_key=True),
+    sa.Column("rows", _INT, nullable=False),
+    sa.Column("declared", _INT),
+)
+file_finding = _table(
+    "file_finding",
+    sa.Column("finding_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("extract_id", _TEXT, nullable=False, index=True),
+    sa.Column("code", _TEXT, nullable=False),
+    sa.Column("severity", _TEXT, nullable=False),
+    sa.Column("detail", _TEXT, nullable=False),
+    sa.Column("rows", _INT),
+)
+row_move = _table(
+    "row_move",
+    sa.Column("move_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("extract_id", _TEXT, nullable=False, index=True),
+    sa.Column("record", _INT, nullable=False),
+    sa.Column("from_disposition", _TEXT, nullable=False),
+    sa.Column("to_disposition", _TEXT, nullable=False),
+    sa.Column("reason", _TEXT, nullable=False),
+    _when("at"),
+    sa.Column("who", _TEXT, nullable=False),
+)
+code_pending = _table(
+    "code_pending",
+    sa.Column("agency", _TEXT, primary_key=True),
+    sa.Column("feed", _TEXT, primary_key=True),
+    sa.Column("element", _TEXT, primary_key=True),
+    sa.Column("value", _TEXT, primary_key=True),
+    sa.Column("first_extract", _TEXT, nullable=False),
+    sa.Column("last_extract", _TEXT, nullable=False),
+    sa.Column("rows", _INT, nullable=False),
+)
+order_ = _table(
+    "order_",
+    sa.Column("ref", _TEXT, primary_key=True),
+    sa.Column("reason", _TEXT, primary_key=True),
+    sa.Column("since_extract", _TEXT, nullable=False),
+    sa.Column("arrived", sa.Boolean, nullable=False),  # False: was so at first sight, no order arrived
+    _when("recorded_at"),
+    _when("lifted_at", nullable=True),
+)
+snapshot = _table(
+    "snapshot",
+    sa.Column("snapshot_id", _TEXT, primary_key=True),
+    sa.Column("parent", _TEXT),
+    sa.Column("run_id", _TEXT, nullable=False),
+    _when("published_at"),
+    sa.Column("manifest_sha256", _TEXT, nullable=False),
+    sa.Column("fence", _INT, nullable=False),
+)
+person_event = _table(
+    "person_event",
+    sa.Column("event_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("person_id", _TEXT, nullable=False, index=True),
+    sa.Column("kind", _TEXT, nullable=False),  # minted | merged_into | split_from | retired
+    sa.Column("other_id", _TEXT),
+    sa.Column("snapshot_id", _TEXT, nullable=False),
+    _when("at"),
+    sa.Column("cause", _TEXT, nullable=False),
+)
+
+MIGRATIONS: list[list[sa.Table]] = [
+    [run, stage, extract, account, received, file_finding, row_move, code_pending, order_, snapshot, person_event],
+]
+"""Step n brings a ledger of version n-1 to version n by making these tables; later steps may hold other statements."""
+
+_version = sa.Table("ledger_version", sa.MetaData(), sa.Column("version", sa.Integer, primary_key=True))
+
+
+class Ledger:
+    """An open control plane."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = sa.create_engine(url, pool_pre_ping=True)
+        if self.engine.dialect.name == "sqlite":
+            sa.event.listen(self.engine, "connect", _harden_sqlite)
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """One transaction: all of it or nothing."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """One consistent view."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _harden_sqlite(connection: object, _record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def open_ledger(where: Path | str) -> Ledger:
+    """Opens the control plane and brings it to the newest version.
+
+    Args:
+        where: A file (SQLite, made with mode 0600) or a database URL.
+    """
+    if isinstance(where, Path):
+        where.touch(mode=0o600)
+        where.chmod(0o600)
+    ledger = Ledger(f"sqlite:///{where}" if isinstance(where, Path) else where)
+    with ledger.writing() as connection:
+        _version.metadata.create_all(connection)
+        done = connection.execute(sa.select(sa.func.max(_version.c.version))).scalar() or 0
+        for number, tables in enumerate(MIGRATIONS[done:], start=done + 1):
+            METADATA.create_all(connection, tables=tables)
+            connection.execute(_version.insert().values(version=number))
+    return ledger
+
+
+def now() -> str:
+    """This moment as the ledger writes it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
