@@ -92,7 +92,7 @@ def open_home(root: Path) -> Home:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Gives a name beside `path` to write to; on success the file is synced, made 0600 and renamed into place at once."""
+    """Gives a name beside `path` to write to; on success it is synced, made 0600 and renamed into place at once."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -115,10 +115,10 @@ def sync(path: Path) -> None:
 
 
 def connect(*, temp: Path | None = None, memory_limit: str = "1GB", threads: int = 2) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection for one piece of work: bounded memory, spilling below `temp`, never reaching for the network."""
+    """A DuckDB connection for one piece of work: bounded memory, spilling below `temp`, never using the network."""
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": False, "autoload_known_extensions": False,
-        "memory_limit": memory_limit, "threads": threads, "TimeZone": "UTC",
+        "memory_limit": memory_limit, "threads": threads,
     }  # fmt: skip
     if temp is not None:
         config["temp_directory"] = str(temp)

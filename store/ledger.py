@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,11 +14,11 @@ METADATA = sa.MetaData()
 _TEXT, _INT = sa.Text(), sa.BigInteger()
 
 
-def _table(name: str, *columns: sa.Column[object] | sa.Constraint) -> sa.Table:
+def _table(name: str, *columns: sa.Column[Any] | sa.Constraint) -> sa.Table:
     return sa.Table(name, METADATA, *columns)
 
 
-def _when(name: str, *, nullable: bool = False) -> sa.Column[object]:
+def _when(name: str, *, nullable: bool = False) -> sa.Column[Any]:
     """A moment as ISO 8601 text in UTC: sorts by time and reads the same in every database."""
     return sa.Column(name, _TEXT, nullable=nullable)
 
