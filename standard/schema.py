@@ -1,4 +1,4 @@
-"""The entities of the common schema: one declaration each, from which Parquet, SQL, checks and the dictionary are made."""
+"""The entities of the common schema: one declaration each is the source of Parquet, SQL, checks and dictionary."""
 
 from __future__ import annotations
 

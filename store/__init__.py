@@ -1,1 +1,1 @@
-"""Where rows rest between stages: the home folder, the landing area, Parquet batches, the state of each feed, the SQL ledger."""
+"""Where rows rest between stages: home folder, landing area, Parquet batches, state of each feed, SQL ledger."""

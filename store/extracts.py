@@ -1,4 +1,4 @@
-"""What travels between the stages about one arrival of one feed: the extract, its mapped batch, and the checked rows."""
+"""What travels between the stages about one arrival of one feed: the extract, its mapped batch, the checked rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where everything rests below one home folder: private to its owner, and written so that a reader never sees half a file."""
+"""Where everything rests below one home folder: private to its owner, and never seen half written."""
 
 from __future__ import annotations
 

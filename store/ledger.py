@@ -14,7 +14,7 @@ METADATA = sa.MetaData()
 _TEXT, _INT = sa.Text(), sa.BigInteger()
 
 
-def _table(name: str, *columns: sa.Column[Any] | sa.Constraint) -> sa.Table:
+def _table(name: str, *columns: sa.Column[Any] | sa.Index) -> sa.Table:
     return sa.Table(name, METADATA, *columns)
 
 
