@@ -1,0 +1,144 @@
+"""Where an agency's feeds come from, as declared: addresses and names of secrets, never a secret itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from standard.declarations import Declared
+from standard.errors import DeclarationError
+
+_SECRET = re.compile(r"secret:([A-Za-z0-9_]+)")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_PASSWORD_IN_URL = re.compile(r"://[^/@]*:[^/]*@|[?&](password|passwd|pwd)=", re.IGNORECASE)
+
+
+def _secret_name(text: str) -> str:
+    if not _SECRET.fullmatch(text):
+        raise ValueError("a secret is named as secret:NAME; the secret itself never stands in a declaration")
+    return text
+
+
+def _url_without_password(text: str) -> str:
+    if _PASSWORD_IN_URL.search(text):
+        raise ValueError("a URL with a password never stands in a declaration; name the whole URL as secret:NAME")
+    return text
+
+
+class SftpSource(Declared):
+    """An agency's SFTP server. `${VAR}` in host, port, user and folder is taken from the environment."""
+
+    host: str
+    port: int | str = 22
+    user: str
+    folder: str = "."
+    key: Annotated[str, AfterValidator(_secret_name)]
+    """The private key we log in with (OpenSSH or PEM text)."""
+    known_hosts: str | None = None
+    """The file in which the server's key is pinned; `keys/known_hosts` of the home where nothing is said."""
+    settle: float = Field(default=60, ge=0)
+    """Seconds for which a file must not have changed before it is taken; 0 takes what is there."""
+    timeout: float = Field(default=60, gt=0)
+    """Seconds of silence after which the server counts as gone."""
+
+
+class DatabaseSource(Declared):
+    """An agency's database, read through SQLAlchemy. `${VAR}` in the URL is taken from the environment."""
+
+    url: Annotated[str, AfterValidator(_url_without_password)]
+    """`secret:NAME`, or a URL without a password."""
+    schema_name: str | None = Field(default=None, alias="schema")
+
+
+class FolderSource(Declared):
+    """A folder of this machine into which an agency's files are put. `${VAR}` is taken from the environment."""
+
+    path: str
+    settle: float = Field(default=60, ge=0)
+    """Seconds for which a file must not have changed before it is taken; 0 takes what is there."""
+
+
+class Source(Declared):
+    """One of the three doors."""
+
+    sftp: SftpSource | None = None
+    database: DatabaseSource | None = None
+    folder: FolderSource | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Source:
+        if sum(door is not None for door in (self.sftp, self.database, self.folder)) != 1:
+            raise ValueError("a source is exactly one of sftp, database, folder")
+        return self
+
+    @property
+    def declared(self) -> SftpSource | DatabaseSource | FolderSource:
+        """The door that is declared."""
+        declared = self.sftp or self.database or self.folder
+        assert declared is not None
+        return declared
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What declarations name and do not hold: variables of the environment and secrets.
+
+    A secret NAME is the environment variable NAME in upper case, or else the file NAME in the keys folder of the
+    home, readable by its owner alone.
+    """
+
+    keys: Path
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+
+    def expand(self, text: str) -> str:
+        """A declared text with `${VAR}` replaced from the environment.
+
+        Raises:
+            DeclarationError: The variable is not set.
+        """
+        return _VARIABLE.sub(self._variable, text)
+
+    def _variable(self, found: re.Match[str]) -> str:
+        name = found.group(1)
+        if name not in self.environment:
+            raise DeclarationError(
+                f"the environment variable {name} is not set",
+                where=f"${{{name}}} in a source's declaration",
+                mend=f"set {name}, or override the source in exchange.yaml",
+            )
+        return self.environment[name]
+
+    def reveal(self, declared: str) -> SecretStr:
+        """The secret that `secret:NAME` names.
+
+        Raises:
+            DeclarationError: It is nowhere, or others could read it.
+        """
+        name = _secret_name(declared).removeprefix("secret:")
+        if name.upper() in self.environment:
+            return SecretStr(self.environment[name.upper()].strip() + "\n")
+        path = self.keys / name
+        if not path.is_file():
+            raise DeclarationError(
+                f"the secret {name} is not there",
+                where=str(path),
+                mend=f"write it to this file with mode 0600, or set the environment variable {name.upper()}",
+            )
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise DeclarationError(
+                f"the secret {name} can be read by others", where=str(path), mend=f"chmod 600 {path}, and renew it"
+            )
+        return SecretStr(path.read_text(encoding="utf-8"))
+
+    def url(self, declared: str) -> SecretStr:
+        """A database URL, declared plainly or as `secret:NAME`."""
+        if declared.startswith("secret:"):
+            return SecretStr(self.reveal(declared).get_secret_value().strip())
+        return SecretStr(self.expand(declared))
