@@ -1,0 +1,130 @@
+"""How others read the record: a snapshot is pinned once, so no reader ever mixes two."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from record.snapshot import Snapshot, current_id, load_snapshot
+from standard.errors import PublishError
+from store.home import Home, connect, literal, quoted
+
+VIEWS_FILE = "record.duckdb"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a pinned snapshot."""
+
+    name: str
+    path: Path
+
+    def to_arrow(self) -> pa.Table:
+        """The whole table in memory."""
+        self._require_there()
+        return pq.read_table(self.path, memory_map=False)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The whole table as a data frame; columns keep their Arrow types, so that a NULL stays one."""
+        frame: pd.DataFrame = self.to_arrow().to_pandas(types_mapper=pd.ArrowDtype)
+        return frame
+
+    def to_duckdb(self, con: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyRelation:
+        """The table as a relation that is read only as far as a query asks, on `con` or a connection of its own."""
+        self._require_there()
+        return (con or connect()).read_parquet(str(self.path))
+
+    def _require_there(self) -> None:
+        if not self.path.is_file():
+            raise PublishError(
+                f"the table {self.name} of this snapshot was withdrawn: a court's order now covers rows in it",
+                where=str(self.path),
+                mend="open the current snapshot",
+            )
+
+
+@dataclass(frozen=True)
+class Record:
+    """A pinned snapshot of the record."""
+
+    snapshot: Snapshot
+
+    @property
+    def snapshot_id(self) -> str:
+        return self.snapshot.snapshot_id
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        return self.snapshot.manifest
+
+    def tables(self) -> list[str]:
+        """The names of its tables, sorted."""
+        return sorted(self.manifest["tables"])
+
+    def table(self, name: str) -> Table:
+        """One table by name.
+
+        Raises:
+            PublishError: The record has no such table.
+        """
+        if name not in self.manifest["tables"]:
+            raise PublishError(
+                f"the record has no table {name!r}", where=str(self.snapshot.folder), mend=", ".join(self.tables())
+            )
+        return Table(name, self.snapshot.table(name))
+
+    def to_duckdb(self) -> duckdb.DuckDBPyConnection:
+        """A DuckDB connection in memory with one view per table."""
+        con = connect()
+        _make_views(con, self.snapshot)
+        return con
+
+
+def open_record(home: Home | Path, *, snapshot: str | None = None) -> Record:
+    """Pins the current snapshot, or the one named, for all that is read through what this returns.
+
+    Args:
+        home: The home of the exchange.
+        snapshot: Id of an earlier snapshot.
+
+    Raises:
+        PublishError: Nothing was published yet, or there is no such snapshot.
+    """
+    place = home if isinstance(home, Home) else Home(home.expanduser().resolve())
+    chosen = snapshot or current_id(place)
+    if chosen is None:
+        raise PublishError("nothing was published yet", where=str(place.record), mend="publish with: kith run")
+    return Record(load_snapshot(place, chosen))
+
+
+def write_views(home: Home, snapshot: Snapshot) -> Path:
+    """Writes `record/record.duckdb`: one view per table of the snapshot, for DuckDB's own tools.
+
+    The views hold absolute paths, since DuckDB would take relative ones from wherever it is started. Every publishing
+    writes the file anew, so a home that was moved has a right one after the next run.
+    """
+    path = home.record / VIEWS_FILE
+    part = path.with_name(f".{VIEWS_FILE}.{os.getpid()}.part")
+    part.unlink(missing_ok=True)
+    try:
+        with duckdb.connect(part, config={"autoinstall_known_extensions": False}) as con:
+            _make_views(con, snapshot)
+        part.chmod(0o600)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def _make_views(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
+    for name in sorted(snapshot.manifest["tables"]):
+        rows = f"SELECT * FROM read_parquet({literal(snapshot.table(name))})"
+        con.execute(f"CREATE VIEW {quoted(name)} AS {rows}")

@@ -1,0 +1,297 @@
+"""Which rows are not published, and why: orders of a court, restricted records, consent, confidential addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import sqlalchemy as sa
+
+from record.in_force import (
+    CONTAINERS,
+    DEFINED_BY,
+    SAME_PERSON,
+    attach_in_force,
+    bearing_references,
+    person_references,
+    working_database,
+)
+from standard.schema import Entity, entities
+from store import ledger as tables
+from store.home import literal, quoted, written_whole
+from store.ledger import Ledger
+
+REFERENCE_SCHEMA = pa.schema([("ref", pa.string()), ("reason", pa.string())])
+"""A table of references to withhold: ref `agency/table/key`, reason as the feed's `withhold` rule names it."""
+
+EXISTENCE_ONLY = ("person", "consent")
+"""Entities that stay where a consent is withheld: that the agency knows the person, and the decision itself."""
+
+WITHHELD_CLASSES = ("confidential_address",)
+"""Columns of these classes keep their rows but are published empty."""
+
+LINKED_ENTITIES = (
+    "person", "person_name", "person_identifier", "person_demographic", "address", "relationship",
+)  # fmt: skip
+"""What linkage reads of the entity tables."""
+
+
+@dataclass(frozen=True)
+class Withholding:
+    """What is withheld at a publishing, and from which day's view.
+
+    Attributes:
+        orders: References under an order in force (ref, reason); an order never lapses by itself.
+        restricted: References that a row in force restricts (ref, reason).
+        as_of: The day on which consents are judged.
+    """
+
+    orders: pa.Table
+    restricted: pa.Table
+    as_of: date
+
+
+def orders_in_force(ledger: Ledger) -> pa.Table:
+    """The references that the register of orders covers now: ref, reason."""
+    order = tables.order_
+    query = (
+        sa.select(order.c.ref, sa.func.min(order.c.reason))
+        .where(order.c.lifted_at.is_(None))
+        .group_by(order.c.ref)
+        .order_by(order.c.ref)
+    )
+    with ledger.reading() as connection:
+        found = connection.execute(query).all()
+    return pa.table([[row[0] for row in found], [row[1] for row in found]], schema=REFERENCE_SCHEMA)
+
+
+def withheld_people(paths: Mapping[str, Path], *, orders: pa.Table, restricted: pa.Table, temp: Path) -> pa.Table:
+    """The persons' references that no stage after this may see at all.
+
+    Args:
+        paths: Entity -> Parquet of all rows in force.
+        orders: References under an order (ref, reason).
+        restricted: References restricted by a row in force (ref, reason).
+        temp: Folder below the home in which work may spill.
+
+    Returns:
+        ref, reason; sorted by ref.
+    """
+    with working_database(temp) as con:
+        attach_in_force(con, paths)
+        _withhold_wholly(con, orders, restricted)
+        query = """
+            SELECT DISTINCT w.ref, w.reason FROM withheld w JOIN in_force.person p ON p.person_ref = w.ref ORDER BY 1
+        """
+        return con.sql(query).to_arrow_table()
+
+
+def entities_to_link(
+    paths: Mapping[str, Path], *, orders: pa.Table, restricted: pa.Table, into: Path
+) -> dict[str, Path]:
+    """Writes what linkage reads without any row about a person who is withheld wholly.
+
+    Args:
+        paths: Entity -> Parquet of all rows in force.
+        orders: References under an order (ref, reason).
+        restricted: References restricted by a row in force (ref, reason).
+        into: Folder (below the home) for the Parquet files.
+
+    Returns:
+        Entity -> Parquet, for the entities that linkage reads.
+    """
+    with working_database(into) as con:
+        attach_in_force(con, paths)
+        _withhold_wholly(con, orders, restricted)
+        _judge_rows(con)
+        return {name: _write_visible(con, name, into) for name in LINKED_ENTITIES}
+
+
+def _write_visible(con: duckdb.DuckDBPyConnection, name: str, into: Path) -> Path:
+    path = into / f"{name}.parquet"
+    with written_whole(path) as part:
+        con.execute(f"COPY (FROM visible.{quoted(name)}) TO {literal(part)} (FORMAT parquet)")
+    return path
+
+
+def withhold(con: duckdb.DuckDBPyConnection, withholding: Withholding, *, persons: str) -> None:
+    """Splits the rows in force into `judged.<entity>` (all, with `withheld`, the reason) and `visible.<entity>`.
+
+    Args:
+        con: A connection with the views of `attach_in_force`.
+        withholding: What is withheld.
+        persons: SQL of (person_ref, person_id): a refusal covers all references an agency has for the person.
+    """
+    _withhold_wholly(con, withholding.orders, withholding.restricted)
+    _withhold_details(con, withholding.as_of, persons)
+    _judge_rows(con)
+
+
+def _withhold_wholly(con: duckdb.DuckDBPyConnection, orders: pa.Table, restricted: pa.Table) -> None:
+    """Fills `withheld` with the references under an order or restricted, and all that is only known through them."""
+    con.register("given_orders", orders.cast(REFERENCE_SCHEMA))
+    con.register("given_restricted", restricted.cast(REFERENCE_SCHEMA))
+    con.execute("CREATE TEMP TABLE withheld(ref VARCHAR, reason VARCHAR, lasting BOOLEAN, wholly BOOLEAN)")
+    con.execute("""
+        INSERT INTO withheld
+        SELECT ref, min_by(reason, (NOT lasting, reason)), bool_or(lasting), true
+        FROM (SELECT ref, reason, true AS lasting FROM given_orders
+              UNION ALL SELECT ref, reason, false FROM given_restricted)
+        WHERE ref IS NOT NULL GROUP BY ref
+    """)
+    _make_participation(con)
+    rules = [*_owned_rules(), _ALL_PARTICIPANTS_WITHHELD, _ALL_PARTS_WITHHELD, _SAME_AS_RESTRICTED]
+    _apply_until_stable(con, rules, wholly=True)
+
+
+def _withhold_details(con: duckdb.DuckDBPyConnection, as_of: date, persons: str) -> None:
+    """Adds to `withheld` the persons about whom a consent in force refuses sharing, and what is only theirs."""
+    con.execute(_REFUSALS.format(as_of=literal(as_of.isoformat())))
+    con.execute(f"""
+        INSERT INTO withheld
+        WITH same_person AS (
+            SELECT a.person_ref AS ref, b.person_ref AS other FROM ({persons}) a JOIN ({persons}) b USING (person_id)
+            WHERE split_part(a.person_ref, '/', 1) = split_part(b.person_ref, '/', 1)
+            UNION SELECT a, b FROM same_person_said
+            UNION SELECT ref, ref FROM refused)
+        SELECT DISTINCT s.other, 'consent', false, false FROM refused r JOIN same_person s ON s.ref = r.ref
+        WHERE s.other NOT IN (SELECT ref FROM withheld)
+    """)
+    _apply_until_stable(con, [*_owned_rules(), _ALL_PARTICIPANTS_WITHHELD], wholly=False)
+
+
+_REFUSALS = """
+CREATE TEMP TABLE refused AS
+WITH decided AS (
+    SELECT person_ref, coalesce(purpose, purpose_source) AS purpose, coalesce(recipient, recipient_source) AS recipient,
+        coalesce(decision = 'granted' OR (decision = 'overridden' AND override_complete), false)
+            AND coalesce(withdrawn_on > DATE {as_of}, true) AS permits,
+        decision = 'withdrawn' AND withdrawn_on > DATE {as_of} AS still_ahead,
+        CASE WHEN withdrawn_on <= DATE {as_of} THEN withdrawn_on ELSE effective_on END AS since,
+        recipient = 'all' OR list_contains(regexp_split_to_array(upper(scope), '[^A-Z0-9]+'), 'ALL') AS for_all
+    FROM in_force.consent
+    WHERE coalesce(effective_on <= DATE {as_of}, true) AND coalesce(expires_on >= DATE {as_of}, true))
+SELECT DISTINCT person_ref AS ref FROM decided r
+WHERE NOT permits AND still_ahead IS NOT TRUE AND for_all AND NOT EXISTS (
+    FROM decided g WHERE g.permits AND g.person_ref = r.person_ref AND g.purpose IS NOT DISTINCT FROM r.purpose
+    AND g.recipient IS NOT DISTINCT FROM r.recipient AND g.since > r.since)
+"""
+# An override without reason, authority and approver, and a decision in a code not yet known, are no permission.
+
+
+def _make_participation(con: duckdb.DuckDBPyConnection) -> None:
+    """Views: who takes part in which case or report, who has events of their own, who is said to be who."""
+    parts, alone = [], []
+    for name, entity in entities().items():
+        containers = [column for column in CONTAINERS if column in entity.columns]
+        people = [column for column in person_references(entity) if name not in EXISTENCE_ONLY]
+        for person in people:
+            parts += [
+                f"SELECT {person} AS person, {c} AS container FROM in_force.{quoted(name)} WHERE {c} IS NOT NULL"
+                for c in containers
+            ]
+            if entity.event:
+                unless = " AND ".join([f"{c} IS NULL" for c in containers] or ["true"])
+                unless += f" AND {_any_withheld(entity)}"
+                alone.append(f"SELECT {person} AS person FROM in_force.{quoted(name)} WHERE {unless}")
+    con.execute(f"CREATE TEMP VIEW part AS SELECT * FROM ({' UNION '.join(parts)}) WHERE person IS NOT NULL")
+    con.execute(f"CREATE TEMP VIEW own_event AS {' UNION ALL '.join(alone)}")
+    con.execute(f"""
+        CREATE TEMP VIEW same_person_said AS
+        SELECT person_ref AS a, {SAME_PERSON} AS b FROM in_force.person WHERE {SAME_PERSON} IS NOT NULL
+        UNION SELECT {SAME_PERSON}, person_ref FROM in_force.person WHERE {SAME_PERSON} IS NOT NULL
+    """)
+
+
+def _any_withheld(entity: Entity) -> str:
+    """SQL that is true where a row bears no withheld reference to a thing (a removal, a charge)."""
+    things = [column for column in bearing_references(entity) if column in DEFINED_BY and column not in CONTAINERS]
+    return " AND ".join([f"coalesce({c} NOT IN (SELECT ref FROM withheld), true)" for c in things] or ["true"])
+
+
+_ALL_PARTS_WITHHELD = """
+    SELECT p.person, min(w.reason), bool_or(w.lasting) FROM part p LEFT JOIN withheld w ON w.ref = p.container
+    WHERE p.person IN (SELECT q.person FROM part q JOIN withheld v ON v.ref = q.container)
+    GROUP BY p.person
+    HAVING count(*) = count(w.ref) AND p.person NOT IN (SELECT person FROM own_event WHERE person IS NOT NULL)
+"""
+"""A person whose every part in the agency's record is withheld."""
+
+_ALL_PARTICIPANTS_WITHHELD = """
+    SELECT p.container, min(w.reason), bool_or(w.lasting) FROM part p LEFT JOIN withheld w ON w.ref = p.person
+    WHERE p.container IN (SELECT q.container FROM part q JOIN withheld v ON v.ref = q.person)
+    GROUP BY p.container HAVING count(*) = count(w.ref)
+"""
+"""A case or report that is only about persons who are withheld."""
+
+_SAME_AS_RESTRICTED = """
+    SELECT s.b, min(w.reason), false FROM same_person_said s JOIN withheld w ON w.ref = s.a
+    WHERE NOT w.lasting AND s.b NOT IN (
+        SELECT p.person FROM part p LEFT JOIN withheld v ON v.ref = p.container WHERE v.ref IS NULL)
+    GROUP BY s.b
+"""
+"""Another reference of a restricted person goes along, unless it has a part of its own in an open case or report."""
+
+
+def _owned_rules() -> list[str]:
+    """For every thing whose own row bears a withheld reference: the thing is withheld too."""
+    rules = []
+    for reference, name in DEFINED_BY.items():
+        entity = entities()[name]
+        rules += [
+            f"""SELECT e.{reference}, min(w.reason), bool_or(w.lasting)
+                FROM in_force.{quoted(name)} e JOIN withheld w ON w.ref = e.{by} GROUP BY 1"""
+            for by in bearing_references(entity)
+            if by != reference
+        ]
+    return rules
+
+
+def _apply_until_stable(con: duckdb.DuckDBPyConnection, rules: list[str], *, wholly: bool) -> None:
+    """Adds what the rules withhold, round by round, until a round adds nothing (each adds references that exist)."""
+    size = -1
+    while size != (size := _count(con, "SELECT count(*) FROM withheld")):
+        for rule in rules:
+            con.execute(f"""
+                INSERT INTO withheld SELECT ref, reason, lasting, {wholly} FROM ({rule}) AS rule(ref, reason, lasting)
+                WHERE ref IS NOT NULL AND ref NOT IN (SELECT ref FROM withheld)
+            """)
+
+
+def _judge_rows(con: duckdb.DuckDBPyConnection) -> None:
+    """Views `judged.<entity>` with the reason of each row (NULL: published) and `visible.<entity>` of the others."""
+    con.execute("CREATE SCHEMA judged; CREATE SCHEMA visible")
+    for name, entity in entities().items():
+        here = quoted(name)
+        con.execute(f"CREATE VIEW judged.{here} AS {_judged_sql(name, entity)}")
+        kinds = entity.stored_columns()
+        hidden = ", ".join(f"CAST(NULL AS {kinds[c]}) AS {quoted(c)}" for c in hidden_columns(entity))
+        star = f"* EXCLUDE (withheld){f' REPLACE ({hidden})' if hidden else ''}"
+        con.execute(f"CREATE VIEW visible.{here} AS SELECT {star} FROM judged.{here} WHERE withheld IS NULL")
+
+
+def _judged_sql(name: str, entity: Entity) -> str:
+    only_wholly = " AND {w}.wholly" if name in EXISTENCE_ONLY else ""
+    joins, reasons = "", []
+    for number, column in enumerate(bearing_references(entity)):
+        joins += f" LEFT JOIN withheld w{number} ON w{number}.ref = e.{column}{only_wholly.format(w=f'w{number}')}"
+        reasons.append(f"w{number}.reason")
+    if "confidential" in entity.columns:
+        reasons.append("CASE WHEN e.confidential THEN 'confidential' END")
+    reason = f"coalesce({', '.join([*reasons, 'NULL'])})"
+    return f"SELECT e.*, CAST({reason} AS VARCHAR) AS withheld FROM in_force.{quoted(name)} e{joins}"
+
+
+def hidden_columns(entity: Entity) -> list[str]:
+    """The columns of an entity that are published empty."""
+    return [name for name, column in entity.columns.items() if column.sensitivity in WITHHELD_CLASSES]
+
+
+def _count(con: duckdb.DuckDBPyConnection, query: str) -> int:
+    row = con.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])
