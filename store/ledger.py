@@ -140,9 +140,20 @@ person_event = _table(
     _when("at"),
     sa.Column("cause", _TEXT, nullable=False),
 )
+sighting = _table(
+    "sighting",  # a file as a source's listing showed it; with an extract once it was fetched
+    sa.Column("agency", _TEXT, primary_key=True),
+    sa.Column("feed", _TEXT, primary_key=True),
+    sa.Column("name", _TEXT, primary_key=True),
+    sa.Column("size", _INT, primary_key=True),
+    sa.Column("changed_ns", _INT, primary_key=True),
+    _when("first_seen_at"),
+    sa.Column("extract_id", _TEXT),
+)
 
 MIGRATIONS: list[list[sa.Table]] = [
     [run, stage, extract, account, received, file_finding, row_move, code_pending, order_, snapshot, person_event],
+    [sighting],
 ]
 """Step n brings a ledger of version n-1 to version n by making these tables; later steps may hold other statements."""
 

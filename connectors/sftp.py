@@ -1,0 +1,332 @@
+"""Files of an agency's SFTP server, through paramiko: the server's key is pinned, ours is the only way to log in."""
+
+from __future__ import annotations
+
+import errno
+import io
+import logging
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+
+import paramiko
+from paramiko.sftp import CMD_CLOSE, CMD_HANDLE, CMD_NAME, CMD_OPENDIR, CMD_READDIR
+
+from connectors.files import FileChanged, FileRefused
+from connectors.sources import Secrets, SftpSource
+from standard.errors import DeclarationError, SourceError
+from store.landing import Listed, Part
+
+# Neither the window nor the number of requests in flight is set: with paramiko, larger ones are up to 50 times slower.
+_REQUEST = 32 << 10
+_RANGE = 4 << 20
+_TWO_CONNECTIONS_FROM = 64 << 20
+_GONE = (EOFError, OSError, paramiko.SSHException, paramiko.SFTPError)
+
+logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what matters comes as an error of ours
+
+
+class Sftp:
+    """A logged-in opening of one folder of an SFTP server."""
+
+    def __init__(self, source: SftpSource, secrets: Secrets) -> None:
+        self._folder = (secrets.expand(source.folder).rstrip("/") or "/").encode()
+        self._login = _Login(source, secrets)
+        self.settle = source.settle
+        self.place = f"{self._login.server}, folder {self._folder.decode()}"
+        self._clients = [self._login.connect()]
+
+    def close(self) -> None:
+        """Ends the connections."""
+        for client in self._clients:
+            client.close()
+
+    @property
+    def _sftp(self) -> paramiko.SFTPClient:
+        return self._clients[0].sftp
+
+    def listing(self) -> list[Listed]:
+        """The regular files of the folder."""
+        with self._troubles_told():
+            try:
+                return _listing(self._sftp, self._folder)
+            except FileNotFoundError:
+                home = self._sftp.normalize(".")
+        raise SourceError(
+            f"the folder {self._folder.decode()} is not there",
+            where=self._login.server,
+            mend=f"correct the source's folder, or ask the agency to make it; the login stands in {home}",
+        )
+
+    def _path(self, listed: Listed) -> bytes:
+        return self._folder.rstrip(b"/") + b"/" + listed.raw
+
+    def download(self, listed: Listed, part: Part) -> None:
+        """Fetches the file from `part.done` on; a large one in ranges over two connections."""
+        with self._troubles_told(listed):
+            large = listed.size - part.done >= _TWO_CONNECTIONS_FROM
+            if large and len(self._clients) == 1:
+                self._clients.append(self._login.connect())
+            handles = [client.sftp.open(self._path(listed)) for client in self._clients[: 2 if large else 1]]
+            try:
+                if not all(_same(handle.stat(), listed) for handle in handles):
+                    raise FileChanged
+                _fetch_ranges(handles, listed.size, part)
+            finally:
+                for handle in handles:
+                    handle.close()
+
+    def unchanged(self, listed: Listed) -> bool:
+        """Whether the file is still the one that was listed."""
+        with self._troubles_told():
+            try:
+                return _same(self._sftp.lstat(self._path(listed)), listed)
+            except FileNotFoundError:
+                return False
+
+    def probe(self) -> str:
+        """What the folder shows, in a sentence."""
+        return f"{self.place}: {len(self.listing())} files"
+
+    @contextmanager
+    def _troubles_told(self, listed: Listed | None = None) -> Iterator[None]:
+        """Says of a failure whether this file or the whole source is the matter."""
+        try:
+            yield
+        except _GONE as error:
+            number = getattr(error, "errno", None)
+            if listed is not None and number == errno.ENOENT:
+                raise FileChanged from error
+            what = f"the file {listed.name!r}" if listed is not None else "the folder"
+            if number == errno.EACCES:
+                raise FileRefused(
+                    f"{what} may not be read",
+                    where=self.place,
+                    mend=f"ask the agency to let {self._login.user} read it",
+                ) from error
+            raise SourceError(
+                f"the connection broke while {what} was read ({type(error).__name__})",
+                where=self.place,
+                mend="run again: what has come is kept, and the file is taken up where it was cut",
+            ) from error
+
+
+def _listing(sftp: paramiko.SFTPClient, folder: bytes) -> list[Listed]:
+    """The regular files of a folder.
+
+    Read here and not by `listdir_attr`, which fails for the whole folder at one name that is not UTF-8.
+    """
+    _, reply = _asked(sftp, CMD_OPENDIR, folder, expect=CMD_HANDLE)
+    handle = reply.get_binary()
+    listed: list[Listed] = []
+    try:
+        while True:
+            _, reply = _asked(sftp, CMD_READDIR, handle, expect=CMD_NAME)
+            for _ in range(reply.get_int()):
+                raw, _long_form = reply.get_binary(), reply.get_binary()
+                status = paramiko.SFTPAttributes._from_msg(reply)  # type: ignore[attr-defined]
+                if stat.S_ISREG(status.st_mode or 0) and b"/" not in raw and b"\0" not in raw:
+                    listed.append(_as_listed(raw, status))
+    except EOFError:  # so a folder ends
+        sftp._request(CMD_CLOSE, handle)  # type: ignore[attr-defined]
+        return listed
+
+
+def _asked(sftp: paramiko.SFTPClient, *request: object, expect: int) -> tuple[int, paramiko.Message]:
+    kind, reply = sftp._request(*request)  # type: ignore[attr-defined]
+    if kind != expect:
+        raise paramiko.SFTPError("unexpected reply")
+    return kind, reply
+
+
+def _as_listed(raw: bytes, status: paramiko.SFTPAttributes) -> Listed:
+    changed_ns = int(status.st_mtime or 0) * 1_000_000_000
+    return Listed(raw.decode("utf-8", "backslashreplace"), int(status.st_size or 0), changed_ns, raw)
+
+
+def _same(status: paramiko.SFTPAttributes, listed: Listed) -> bool:
+    return stat.S_ISREG(status.st_mode or 0) and _as_listed(listed.raw, status) == listed
+
+
+def _fetch_ranges(handles: list[paramiko.SFTPFile], size: int, part: Part) -> None:
+    """Fetches ranges side by side, one per handle at a time, and hashes what is whole from the front."""
+    free: SimpleQueue[paramiko.SFTPFile] = SimpleQueue()
+    for handle in handles:
+        free.put(handle)
+
+    def fetch(start: int) -> int:
+        handle = free.get()
+        try:
+            return _fetch_range(handle, start, min(start + _RANGE, size), part)
+        finally:
+            free.put(handle)
+
+    workers = ThreadPoolExecutor(len(handles), thread_name_prefix="sftp")
+    try:
+        for end in workers.map(fetch, range(part.done, size, _RANGE)):
+            part.advance(end)
+    finally:
+        workers.shutdown(cancel_futures=True)
+
+
+def _fetch_range(handle: paramiko.SFTPFile, start: int, end: int, part: Part) -> int:
+    requests = [(at, min(_REQUEST, end - at)) for at in range(start, end, _REQUEST)]
+    for (at, length), data in zip(requests, handle.readv(requests), strict=True):
+        if len(data) != length:
+            raise FileChanged
+        part.write(at, data)
+    return end
+
+
+class _Client:
+    """One SSH connection and its SFTP channel."""
+
+    def __init__(self, ssh: paramiko.SSHClient, timeout: float) -> None:
+        self._ssh = ssh
+        self.sftp = ssh.open_sftp()
+        channel = self.sftp.get_channel()
+        assert channel is not None
+        channel.settimeout(timeout)
+
+    def close(self) -> None:
+        self._ssh.close()
+
+
+class _Login:
+    """Whom we trust as the server, and as whom we log in."""
+
+    def __init__(self, source: SftpSource, secrets: Secrets) -> None:
+        self._host, self.user = secrets.expand(source.host), secrets.expand(source.user)
+        self._port = _port(secrets.expand(str(source.port)))
+        self.server = f"{self.user}@{self._host}:{self._port}"
+        self._known_hosts = (
+            Path(secrets.expand(source.known_hosts)) if source.known_hosts else secrets.keys / "known_hosts"
+        )
+        self._key = _read_key(secrets.reveal(source.key).get_secret_value(), source.key)
+        self._timeout = source.timeout
+
+    def connect(self) -> _Client:
+        """Connects, checks the server's key before anything of ours is shown, and logs in by key alone."""
+        ssh = paramiko.SSHClient()
+        try:
+            _load_known_hosts(ssh, self._known_hosts)
+            ssh.set_missing_host_key_policy(_RefuseUnknown(self._known_hosts, self.server))
+            ssh.connect(
+                self._host, self._port, self.user, pkey=self._key, allow_agent=False, look_for_keys=False,
+                timeout=self._timeout, banner_timeout=self._timeout, auth_timeout=self._timeout,
+                channel_timeout=self._timeout,
+            )  # fmt: skip
+            return _Client(ssh, self._timeout)
+        except BaseException as error:
+            ssh.close()
+            if isinstance(error, _GONE):
+                raise self._told(error) from error
+            raise
+
+    def _told(self, error: BaseException) -> SourceError:
+        if isinstance(error, paramiko.BadHostKeyException):
+            return _changed_key(error.key, self._known_hosts, self._name, self.server)
+        if isinstance(error, paramiko.AuthenticationException):
+            return SourceError(
+                "the server refuses our key",
+                where=self.server,
+                mend=f"ask the agency to allow this public key for {self.user}: "
+                f"{self._key.get_name()} {self._key.get_base64()}  ({self._key.fingerprint})",
+            )
+        return SourceError(
+            f"the server cannot be reached ({type(error).__name__}: {_reason(error)})",
+            where=self.server,
+            mend="check host and port, that the server runs, and that no firewall stands between",
+        )
+
+    @property
+    def _name(self) -> str:
+        return self._host if self._port == 22 else f"[{self._host}]:{self._port}"
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, paramiko.ssh_exception.NoValidConnectionsError):
+        return "no connection"
+    return str(getattr(error, "strerror", None) or error) or "no answer"
+
+
+def _port(text: str) -> int:
+    if text.isdigit() and 0 < int(text) < 65536:
+        return int(text)
+    raise DeclarationError("the port is not a number from 1 to 65535", where="port of an SFTP source", mend="mend it")
+
+
+def _read_key(text: str, name: str) -> paramiko.PKey:
+    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
+        try:
+            return kind.from_private_key(io.StringIO(text))
+        except paramiko.PasswordRequiredException:
+            raise DeclarationError(
+                "the private key is locked with a passphrase",
+                where=name,
+                mend="store it without (mode 0600), or make one for the exchange: ssh-keygen -t ed25519 -N '' -f FILE",
+            ) from None
+        except (paramiko.SSHException, ValueError, IndexError):
+            continue
+    raise DeclarationError(
+        "this is not a private key of kind ed25519, ecdsa or rsa",
+        where=name,
+        mend="make one: ssh-keygen -t ed25519 -N '' -f FILE, and give the agency FILE.pub",
+    ) from None
+
+
+def _load_known_hosts(ssh: paramiko.SSHClient, path: Path) -> None:
+    if not path.is_file():
+        return  # every server is unknown, and refused with the line to add
+    try:
+        ssh.load_host_keys(str(path))
+    except (paramiko.SSHException, ValueError, OSError) as error:
+        raise DeclarationError(
+            "the file of pinned server keys cannot be read", where=str(path), mend="mend or remove the broken line"
+        ) from error
+
+
+class _RefuseUnknown(paramiko.MissingHostKeyPolicy):
+    """No key is trusted because it came first."""
+
+    def __init__(self, known_hosts: Path, server: str) -> None:
+        self._known_hosts, self._server = known_hosts, server
+
+    def missing_host_key(self, _client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        raise SourceError(
+            f"the server's key is not pinned; it offers {key.fingerprint}",
+            where=self._server,
+            mend=_how_to_pin(key, self._known_hosts, hostname),
+        )
+
+
+def _changed_key(offered: paramiko.PKey, known_hosts: Path, hostname: str, server: str) -> SourceError:
+    line = _line_of(known_hosts, hostname)
+    return SourceError(
+        f"the server's key is not the pinned one; it offers {offered.fingerprint}. Someone may stand between",
+        where=f"{server}; pinned in {known_hosts}{f', line {line}' if line else ''}",
+        mend="ask the agency whether it changed its key; if so, remove that line and "
+        + _how_to_pin(offered, known_hosts, hostname),
+    )
+
+
+def _how_to_pin(key: paramiko.PKey, known_hosts: Path, hostname: str) -> str:
+    return (
+        f"compare this fingerprint with the agency's by telephone or letter, and only then add to {known_hosts} the "
+        f"line: {hostname} {key.get_name()} {key.get_base64()}"
+    )
+
+
+def _line_of(known_hosts: Path, hostname: str) -> int | None:
+    """The line on which a host is pinned first."""
+    for number, line in enumerate(known_hosts.read_text(encoding="utf-8").splitlines(), start=1):
+        entry = paramiko.hostkeys.HostKeyEntry.from_line(line.strip(), number)
+        one = paramiko.HostKeys()
+        if entry is not None and entry.hostnames and entry.key is not None:
+            one._entries.append(entry)  # type: ignore[attr-defined]
+            if one.lookup(hostname) is not None:
+                return number
+    return None
