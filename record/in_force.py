@@ -63,6 +63,12 @@ def attach_in_force(con: duckdb.DuckDBPyConnection, paths: Mapping[str, Path]) -
         con.execute(f"CREATE VIEW in_force.{quoted(name)} AS {rows}")
 
 
+def only_row(con: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:
+    """The one row of counts that a query gives."""
+    row: tuple[int, ...] = con.execute(query).fetchall()[0]
+    return row
+
+
 def bearing_references(entity: Entity) -> list[str]:
     """The reference columns by which a row tells something about what they name."""
     return [column for column in entity.references() if column != SAME_PERSON]

@@ -17,7 +17,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from record.changes import changes_between, no_changes
-from record.in_force import attach_in_force, working_database
+from record.in_force import attach_in_force, only_row, working_database
 from record.reader import write_views
 from record.snapshot import (
     MANIFEST,
@@ -222,7 +222,7 @@ def _build(ledger: Ledger, inputs: Inputs, folder: Path) -> dict[str, Any]:
 def _write_table(con: duckdb.DuckDBPyConnection, query: str, path: Path) -> dict[str, Any]:
     con.execute(f"COPY ({query}) TO {literal(path)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)")
     described = con.execute(f"DESCRIBE FROM read_parquet({literal(path)})").fetchall()
-    rows = con.execute(f"SELECT count(*) FROM read_parquet({literal(path)})").fetchall()[0][0]
+    rows = only_row(con, f"SELECT count(*) FROM read_parquet({literal(path)})")[0]
     return {"rows": rows, "sha256": file_sha256(path), "columns": {line[0]: line[1] for line in described}}
 
 
@@ -236,21 +236,17 @@ def _count_withheld(con: duckdb.DuckDBPyConnection, written: Mapping[str, Any]) 
         by_reason = con.execute(f"SELECT withheld, count(*) FROM judged.{here} GROUP BY 1 ORDER BY 1").fetchall()
         reasons = {reason: rows for reason, rows in by_reason if reason is not None}
         published = sum(rows for reason, rows in by_reason if reason is None)
-        in_force[name], distinct = _rows_in_force(con, name)
+        query = f"SELECT count(*), count(DISTINCT row_id) FROM in_force.{here}"
+        in_force[name], distinct = only_row(con, query)
         _require_rows(name, in_force[name], distinct, published + sum(reasons.values()))
         if name in entity_tables():
             _require_rows(name, published, published, written[name]["rows"])
         if reasons:
             withheld[name] = reasons
         for column in hidden_columns(entity):
-            found = con.execute(f"SELECT count({quoted(column)}) FROM judged.{here} WHERE withheld IS NULL").fetchall()
-            values[f"{name}.{column}"] = found[0][0]
+            query = f"SELECT count({quoted(column)}) FROM judged.{here} WHERE withheld IS NULL"
+            values[f"{name}.{column}"] = only_row(con, query)[0]
     return {"in_force": in_force, "withheld": withheld, "withheld_values": values}
-
-
-def _rows_in_force(con: duckdb.DuckDBPyConnection, name: str) -> tuple[int, int]:
-    rows, distinct = con.execute(f"SELECT count(*), count(DISTINCT row_id) FROM in_force.{quoted(name)}").fetchall()[0]
-    return int(rows), int(distinct)
 
 
 def _require_rows(name: str, expected: int, distinct: int, found: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from record.in_force import PERSON_PARTNERS, SAME_PERSON
+from record.in_force import PERSON_PARTNERS, SAME_PERSON, only_row
 from standard.errors import PublishError
 from standard.schema import Entity, entities
 from store.home import literal, quoted
@@ -83,14 +83,16 @@ def attach_persons(con: duckdb.DuckDBPyConnection, persons: Path) -> None:
 
 
 def _require_one_person_each(con: duckdb.DuckDBPyConnection, persons: Path) -> None:
-    row = con.execute("""
+    missing, doubled = only_row(
+        con,
+        """
         SELECT count(*) FILTER (m.person_ref IS NULL), (SELECT count(*) - count(DISTINCT person_ref) FROM mention)
         FROM (SELECT DISTINCT person_ref FROM visible.person) v LEFT JOIN mention m USING (person_ref)
-    """).fetchone()
-    assert row is not None
-    if any(row):
+    """,
+    )
+    if missing or doubled:
         raise PublishError(
-            f"{row[0]} references to persons have no person id and {row[1]} have more than one",
+            f"{missing} references to persons have no person id and {doubled} have more than one",
             where=str(persons),
             mend="link the people of these entity tables again, then publish",
         )

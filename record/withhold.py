@@ -17,6 +17,7 @@ from record.in_force import (
     SAME_PERSON,
     attach_in_force,
     bearing_references,
+    only_row,
     person_references,
     working_database,
 )
@@ -254,7 +255,7 @@ def _owned_rules() -> list[str]:
 def _apply_until_stable(con: duckdb.DuckDBPyConnection, rules: list[str], *, wholly: bool) -> None:
     """Adds what the rules withhold, round by round, until a round adds nothing (each adds references that exist)."""
     size = -1
-    while size != (size := _count(con, "SELECT count(*) FROM withheld")):
+    while size != (size := only_row(con, "SELECT count(*) FROM withheld")[0]):
         for rule in rules:
             con.execute(f"""
                 INSERT INTO withheld SELECT ref, reason, lasting, {wholly} FROM ({rule}) AS rule(ref, reason, lasting)
@@ -289,9 +290,3 @@ def _judged_sql(name: str, entity: Entity) -> str:
 def hidden_columns(entity: Entity) -> list[str]:
     """The columns of an entity that are published empty."""
     return [name for name, column in entity.columns.items() if column.sensitivity in WITHHELD_CLASSES]
-
-
-def _count(con: duckdb.DuckDBPyConnection, query: str) -> int:
-    row = con.execute(query).fetchone()
-    assert row is not None
-    return int(row[0])
