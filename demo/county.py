@@ -1,0 +1,244 @@
+"""Makes the synthetic county: its people, what each agency delivers on each day, and the truth to measure against."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from demo import child_welfare, child_welfare_extracts, court, police, schools
+from demo.calendar import Calendar
+from demo.formats import Arrival, Frames, Tables, changed_rows, gone_keys, lay_out, write_database, write_file
+from demo.population import Population, make_population
+
+AGENCIES = (schools.AGENCY, police.AGENCY, court.AGENCY, child_welfare.AGENCY)
+DEFAULT_PERSONS, DEFAULT_DAYS = 20_000, 3
+DECLARATIONS = Path(__file__).parent / "agencies"
+KEYS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    court.AGENCY: court.KEYS,
+    child_welfare.AGENCY: child_welfare_extracts.KEYS,
+}
+
+
+@dataclass(frozen=True)
+class County:
+    """A county that was made.
+
+    Args:
+        folder: Holds deliveries/dayNN/<agency>/ and truth/.
+        persons: Its people.
+        days: Its delivery days.
+        seed: What it was drawn from.
+        arrivals: Every file and table that arrives.
+    """
+
+    folder: Path
+    persons: int
+    days: int
+    seed: int
+    arrivals: tuple[Arrival, ...]
+
+    def delivery(self, day: int, agency: str) -> Path:
+        """What an agency delivers on a day (1 is the first)."""
+        return self.folder / "deliveries" / f"day{day:02d}" / agency
+
+    def date(self, day: int) -> dt.date:
+        """The day of a delivery."""
+        return Calendar(self.days).date(day)
+
+    @property
+    def person_truth(self) -> Path:
+        """CSV of agency, table_or_file, source_person_key, true_person_id."""
+        return self.folder / "truth" / "person_truth.csv"
+
+
+def make_county(*, persons: int = DEFAULT_PERSONS, days: int = DEFAULT_DAYS, seed: int = 1, into: Path) -> County:
+    """Makes a county, the same for the same arguments.
+
+    Args:
+        persons: People who live there (at least 100).
+        days: Weekly deliveries (at least 1).
+        seed: Another seed, another county.
+        into: A new folder.
+
+    Raises:
+        ValueError: Too few persons or days.
+        FileExistsError: The folder holds something.
+    """
+    if persons < 100 or days < 1:
+        raise ValueError("a county has at least 100 persons and one delivery day")
+    if into.exists() and any(into.iterdir()):
+        raise FileExistsError(f"{into} is not empty")
+    rng = np.random.default_rng([seed, persons])
+    calendar = Calendar(days)
+    population = make_population(persons, calendar=calendar, rng=rng)
+    deliveries = into / "deliveries"
+
+    classes = schools.make_schools(population, calendar, rng)
+    incidents = police.police_rows(population, calendar, rng)
+    welfare = child_welfare.make_welfare(population, calendar, rng)
+    hearings = court.make_court(population, incidents, welfare.removals, calendar, rng)
+
+    arrivals = schools.write_schools(classes, calendar, deliveries)
+    arrivals += police.write_police(incidents, calendar, deliveries, rng)
+    arrivals += _write_database(court.AGENCY, lambda day: court.tables_on(day, hearings), calendar, deliveries)
+    arrivals += _write_welfare(welfare, population, calendar, deliveries)
+    _write_truth(population, classes, incidents, hearings, welfare, into / "truth")
+    return _finish(County(into, persons, days, seed, tuple(arrivals)))
+
+
+def _write_welfare(
+    welfare: child_welfare.Welfare, population: Population, calendar: Calendar, deliveries: Path
+) -> list[Arrival]:
+    frames = child_welfare_extracts.frames_of(welfare, population)
+    arrivals = _write_database(
+        child_welfare.AGENCY, lambda day: child_welfare_extracts.tables_on(day, frames), calendar, deliveries
+    )
+    sent = None
+    for delivery in calendar.deliveries:
+        month_end = calendar.date(delivery).replace(day=1)
+        if month_end == sent:
+            continue
+        content, rows = child_welfare_extracts.federal_file(month_end, frames)
+        name = f"FEDCHILD_{month_end - dt.timedelta(days=1):%Y%m}.txt"
+        write_file(deliveries / f"day{delivery:02d}" / child_welfare.AGENCY / name, content)
+        arrivals.append(Arrival(delivery, child_welfare.AGENCY, name, rows))
+        sent = month_end
+    return arrivals
+
+
+def _write_database(
+    agency: str, tables_on: Callable[[dt.date], Tables], calendar: Calendar, deliveries: Path
+) -> list[Arrival]:
+    """The whole database for delivery 1, then only what the application changed in it."""
+    before: Tables = {}
+    arrivals = []
+    for delivery in calendar.deliveries:
+        now = _with_accidents(agency, tables_on(calendar.date(delivery)), delivery)
+        changed = {
+            name: _stamped(changed_rows(before.get(name), table), calendar.date(delivery))
+            for name, table in now.items()
+        }
+        gone = {
+            f"{name}__purged": gone_keys(before.get(name), table, KEYS[agency][name]) for name, table in now.items()
+        }
+        name = "database.sqlite" if delivery == 1 else "changes.sqlite"
+        purged = {name: table for name, table in gone.items() if table.num_rows}
+        write_database(deliveries / f"day{delivery:02d}" / agency / name, changed | purged, KEYS[agency])
+        for table_name, table in changed.items():
+            arrivals.append(
+                Arrival(
+                    delivery, agency, table_name, table.num_rows, accidents=_planted(agency, table_name, delivery, gone)
+                )
+            )
+        before = now
+    return arrivals
+
+
+def _stamped(table: pa.Table, day: dt.date) -> pa.Table:
+    """The rows with the watermark of the night before the delivery."""
+    return table.append_column(
+        "updated_at", pa.array([f"{day - dt.timedelta(days=1)} 22:15:00"] * table.num_rows, pa.string())
+    )
+
+
+def _with_accidents(agency: str, tables: Tables, delivery: int) -> Tables:
+    """A charge in a case nobody entered; from delivery 2 on a hearing deleted softly and a name purged."""
+    if agency == court.AGENCY:
+        orphan = lay_out(
+            "SELECT * REPLACE ('CH0' AS charge_no, 'JD00-000000' AS case_no) FROM charge LIMIT 1",
+            charge=tables["charge"],
+        )
+        softly = lay_out(
+            "SELECT * REPLACE ((hearing_no = 'H2-1')::INTEGER AS deleted) FROM hearing ORDER BY ALL",
+            hearing=tables["hearing"],
+        )
+        return (
+            tables
+            | {"charge": pa.concat_tables([tables["charge"], orphan])}
+            | ({"hearing": softly} if delivery > 1 else {})
+        )
+    if delivery > 1 and tables["client_name"].num_rows > 1:
+        return tables | {"client_name": tables["client_name"].slice(1)}
+    return tables
+
+
+def _planted(agency: str, table: str, delivery: int, gone: Tables) -> dict[str, int]:
+    purged = gone[f"{table}__purged"].num_rows
+    if purged:
+        return {"purged": purged}
+    if agency == court.AGENCY:
+        return {("charge", 1): {"orphan": 1}, ("court_case", 2): {"sealed": 1}, ("hearing", 2): {"soft_delete": 1}}.get(
+            (table, delivery), {}
+        )
+    return {}
+
+
+def _write_truth(
+    population: Population,
+    classes: Frames,
+    incidents: pd.DataFrame,
+    hearings: Frames,
+    welfare: child_welfare.Welfare,
+    into: Path,
+) -> None:
+    """Which source keys are one person. Before an adoption a child is another person: no score may join the two."""
+    person = population.people["person_id"]
+    clients = welfare.clients
+
+    def keys(agency: str, table: str, key: pd.Series[str], true: pd.Series[str]) -> pd.DataFrame:
+        return pd.DataFrame(
+            {
+                "agency": agency,
+                "table_or_file": table,
+                "source_person_key": key.to_numpy(),
+                "true_person_id": true.to_numpy(),
+            }
+        )
+
+    def of(frame: pd.DataFrame) -> pd.Series[str]:
+        return person.iloc[frame["who"]]
+
+    pers_no = incidents["pers_no"].astype("string").str.zfill(2)
+    federal = ("F" + (clients["client"].astype("int64") * 3 + 17).astype("string")).astype("string")
+    truth = pd.concat(
+        [
+            keys(schools.AGENCY, "students", classes["spells"]["student_no"], of(classes["spells"])),
+            keys(schools.AGENCY, "contacts", classes["contacts"]["contact_id"], of(classes["contacts"])),
+            keys(police.AGENCY, "RMS_NAMES", incidents["incident_no"] + "|" + pers_no, of(incidents)),
+            keys(court.AGENCY, "party", hearings["parties"]["party_no"], of(hearings["parties"])),
+            keys(child_welfare.AGENCY, "client", clients["client"], clients["person_id"]),
+            keys(child_welfare.AGENCY, "federal_child", federal, clients["person_id"]),
+        ]
+    ).drop_duplicates()
+    into.mkdir(parents=True)
+    truth.sort_values(["agency", "table_or_file", "source_person_key"]).to_csv(into / "person_truth.csv", index=False)
+
+
+def _finish(county: County) -> County:
+    expected = {
+        "persons": county.persons,
+        "days": county.days,
+        "seed": county.seed,
+        "arrivals": [a.as_dict() for a in county.arrivals],
+    }
+    (county.folder / "truth" / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
+    return county
+
+
+def copy_declarations(home: Path) -> list[str]:
+    """Puts the mapping declarations of the four agencies into a home's agencies folder.
+
+    Returns:
+        The agencies.
+    """
+    for agency in AGENCIES:
+        shutil.copytree(DECLARATIONS / agency, home / "agencies" / agency, dirs_exist_ok=True)
+    return list(AGENCIES)
