@@ -1,0 +1,203 @@
+"""What must hold between the parts of an agency's declarations, so that nothing wrong is found out only at night."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from mappings.check_entities import check_entities
+from mappings.check_sql import SqlCheck
+from mappings.compile import levels, needs, sql_of, value_name
+from mappings.conversions import SQL_TYPES
+from mappings.crosswalks import Crosswalk
+from mappings.declarations import Element, Feed, template_parts
+from mappings.layouts import Layout
+from mappings.places import Place
+from standard.errors import DeclarationError
+
+
+@dataclass(frozen=True)
+class Declared:
+    """The declarations of one agency, as far as they are read."""
+
+    folder: Path
+    sources: frozenset[str]
+    feeds: Mapping[str, Feed]
+    crosswalks: Mapping[str, Crosswalk]
+    layouts: Mapping[str, Layout]
+
+
+def check_feed(feed: Feed, declared: Declared, connection: duckdb.DuckDBPyConnection) -> None:
+    """Checks one feed against itself, its agency and the common schema.
+
+    Raises:
+        DeclarationError: The first thing that is wrong, with file and line.
+    """
+    place = Place(declared.folder / f"{feed.feed}.yaml")
+    _check_names(feed, declared, place)
+    _check_columns(feed, declared, place)
+    _check_elements(feed, declared, place)
+    _check_references(feed, declared, place)
+    _check_sql(feed, declared, SqlCheck(connection, place))
+    check_entities(feed, declared.feeds, declared.crosswalks, place)
+
+
+def column_key(name: str) -> str:
+    """A column's name as it is compared: without regard to case and punctuation."""
+    return re.sub(r"[\W_]+", "", name).casefold() or name
+
+
+def _check_names(feed: Feed, declared: Declared, place: Place) -> None:
+    if feed.source not in declared.sources:
+        raise place.wrong(f"there is no source {feed.source!r}", "source", mend="name one of agency.yaml's sources")
+    if feed.manifest is not None:
+        manifest = declared.feeds.get(feed.manifest.feed)
+        if manifest is None or not {"file", "rows", "sha256"} <= set(manifest.elements):
+            raise place.wrong(
+                f"{feed.manifest.feed!r} is no feed with the elements file, rows and sha256", "manifest",
+                mend="declare the manifest as a feed with these three elements",
+            )  # fmt: skip
+    for key, names in _named_elements(feed):
+        for name in names:
+            if name not in feed.elements:
+                raise place.wrong(f"{key} names {name!r}, which is no element of this feed", key, mend="name an element")
+
+
+def _named_elements(feed: Feed) -> Iterator[tuple[str, Iterable[str]]]:
+    yield "key", feed.key
+    yield "window", feed.window
+    yield "version", [feed.version] if feed.version else []
+    yield "actions", [feed.actions.element] if feed.actions else []
+    yield "withhold", [part for rule in feed.withhold for part in template_parts(rule.covers)]
+    yield "references", [name for reference in feed.references for name in reference.elements]
+    yield "lookups", [name for lookup in feed.lookups.values() for name in lookup.on]
+
+
+def _check_columns(feed: Feed, declared: Declared, place: Place) -> None:
+    mapped = {column for element in feed.elements.values() for column in element.sent}
+    for column in feed.unused_columns:
+        if column in mapped:
+            raise place.wrong(f"the column {column} is mapped and unused", "unused_columns", column, mend="keep one")
+    seen: dict[str, str] = {}
+    for column in [*feed.columns, *(a for names in feed.format.aliases.values() for a in names)]:
+        if seen.setdefault(column_key(column), column) != column:
+            raise place.wrong(
+                f"the columns {seen[column_key(column)]} and {column} have the same name but for case and punctuation",
+                "elements", mend="write a column's name in one way",
+            )  # fmt: skip
+    for column in feed.format.aliases:
+        if column not in feed.columns:
+            raise place.wrong(f"aliases name the unknown column {column}", "format", "aliases", mend="name a column")
+    given = _given_columns(feed, declared, place)
+    if given is not None:
+        _check_given(feed, given, place)
+
+
+def _given_columns(feed: Feed, declared: Declared, place: Place) -> list[str] | None:
+    """The columns that are known before a file comes: of a layout, or of a file without a header."""
+    if feed.format.layout is not None:
+        if feed.format.layout not in declared.layouts:
+            raise place.wrong(
+                f"there is no layout {feed.format.layout!r}", "format", "layout",
+                mend=f"add layouts/{feed.format.layout}.csv with the columns field,start,end",
+            )  # fmt: skip
+        return [field.name for field in declared.layouts[feed.format.layout].fields]
+    return list(feed.format.columns) or None
+
+
+def _check_given(feed: Feed, given: list[str], place: Place) -> None:
+    for column in feed.columns:
+        if column not in given:
+            raise place.wrong(f"the column {column} is not in the layout", "elements", mend="name a column it has")
+    for column in given:
+        if column not in feed.columns:
+            raise place.wrong(
+                f"the column {column} is neither mapped nor unused", "unused_columns",
+                mend=f"map {column}, or list it under unused_columns with the reason",
+            )  # fmt: skip
+
+
+def _check_elements(feed: Feed, declared: Declared, place: Place) -> None:
+    for name, element in feed.elements.items():
+        for other in needs(element):
+            if other not in feed.elements:
+                raise place.wrong(
+                    f"{name} needs {other!r}, which is no element of this feed", "elements", name, mend="name an element"
+                )
+        if element.code is not None:
+            _check_code(name, element, feed, declared, place)
+    try:
+        levels(feed.elements)
+    except ValueError as error:
+        raise place.wrong(str(error), "elements", mend="let one of them be read from columns alone") from error
+
+
+def _check_code(name: str, element: Element, feed: Feed, declared: Declared, place: Place) -> None:
+    code = element.code
+    assert code is not None
+    crosswalk = declared.crosswalks.get(code.crosswalk)
+    if crosswalk is None:
+        raise place.wrong(
+            f"there is no crosswalk {code.crosswalk!r}", "elements", name,
+            mend=f"add crosswalks/{code.crosswalk}.csv with the columns value,common,match",
+        )  # fmt: skip
+    if crosswalk.scoped and code.scope is None:
+        raise place.wrong(f"{crosswalk.path.name} has scopes", "elements", name, mend="name the element as scope:")
+    if code.on is not None and feed.elements[code.on].common_type not in ("date", "timestamp"):
+        raise place.wrong(f"{code.on} is no date", "elements", name, mend="name a date as on:")
+    changing = {(e.scope, e.value) for e in crosswalk.entries} - {(e.scope, e.value) for e in crosswalk.undated()}
+    if changing and code.on is None:
+        raise place.wrong(
+            f"{crosswalk.path.name} has values whose meaning changes with time", "elements", name,
+            mend="name the date on which the code was given as on:",
+        )  # fmt: skip
+
+
+def _check_references(feed: Feed, declared: Declared, place: Place) -> None:
+    for reference in feed.references:
+        other = declared.feeds.get(reference.feed)
+        for name in reference.to:
+            if other is None or name not in other.elements:
+                raise place.wrong(
+                    f"there is no element {name!r} of a feed {reference.feed!r}", "references", mend="name one there is"
+                )
+    for alias, lookup in feed.lookups.items():
+        if alias in feed.elements:
+            raise place.wrong(f"{alias} is an element and a lookup", "lookups", alias, mend="rename the lookup")
+        other = declared.feeds.get(lookup.feed)
+        if other is None or sorted(lookup.on.values()) != sorted(other.key):
+            raise place.wrong(
+                f"a lookup finds one row of the feed {lookup.feed!r} by its whole key", "lookups", alias,
+                mend="write on: {own element: key element of the other feed}, for each part of its key",
+            )  # fmt: skip
+
+
+def _check_sql(feed: Feed, declared: Declared, check: SqlCheck) -> None:
+    sent = {column: "VARCHAR" for column in feed.columns}
+    for name, element in feed.elements.items():
+        if element.sql is None:
+            continue
+        unknown = [column for column in element.sent if column not in sent]
+        assert not unknown
+        others = {f"{{{other}}}": SQL_TYPES[feed.elements[other].common_type] for other in needs(element)}
+        used = {column: "VARCHAR" for column in element.sent}
+        kind = SQL_TYPES[element.common_type]
+        check.expression(f"CAST((\n{sql_of(element)}\n) AS {kind})", used | others, "elements", name)
+    row = check.row_of(feed, declared.feeds)
+    if feed.deleted_when is not None:
+        check.condition(feed.deleted_when, row, "deleted_when")
+    for rule in feed.scope:
+        check.condition(rule.drop, row, "scope")
+    for order in feed.withhold:
+        check.condition(order.when, row, "withhold")
+    for entity, rows in feed.entities.items():
+        for number, values in enumerate(rows):
+            if "when" in values:
+                check.condition(values["when"], row, "entities", entity, number)
+
+
+__all__ = ["Declared", "DeclarationError", "check_feed", "column_key", "value_name"]

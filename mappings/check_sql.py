@@ -1,0 +1,50 @@
+"""Trying the SQL of declarations against the columns it may name, before any row is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import duckdb
+
+from mappings.compile import element_columns
+from mappings.declarations import Feed
+from mappings.places import Place
+from store.home import quoted
+
+
+class SqlCheck:
+    """Binds expressions in a connection that has the macros and can reach no file."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, place: Place) -> None:
+        self.connection, self.place = connection, place
+
+    def row_of(self, feed: Feed, feeds: Mapping[str, Feed]) -> dict[str, str]:
+        """What SQL over elements may name: the feed's elements, its lookups as structs, and `as_of`."""
+        row = element_columns(feed) | {"as_of": "DATE"}
+        for alias, lookup in feed.lookups.items():
+            fields = element_columns(feeds[lookup.feed])
+            row[alias] = f"STRUCT({', '.join(f'{quoted(name)} {kind}' for name, kind in fields.items())})"
+        return row
+
+    def condition(self, sql: str, columns: Mapping[str, str], *keys: str | int) -> None:
+        """An expression that must be true or false of one row."""
+        self.expression(f"CAST((\n{sql}\n) AS BOOLEAN)", columns, *keys)
+
+    def expression(self, sql: str, columns: Mapping[str, str], *keys: str | int) -> None:
+        """An expression over one row.
+
+        Raises:
+            DeclarationError: It names a column that is not there, is no SQL, or needs more than one row.
+        """
+        given = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in columns.items())
+        # The column beside the expression makes an aggregate fail here rather than when rows come.
+        statement = f"SELECT arriving._record, {sql} FROM (SELECT 1 AS _record, {given or 'NULL AS none'}) AS arriving"
+        try:
+            found = self.connection.extract_statements(statement)
+            if len(found) != 1:
+                raise duckdb.ParserException("more than one statement")
+            self.connection.execute(f"EXPLAIN {statement}")
+        except duckdb.Error as error:
+            raise self.place.wrong(
+                f"this SQL cannot be used: {str(error).splitlines()[0]}", *keys, mend="see SQL in docs/mapping.md"
+            ) from error

@@ -1,0 +1,282 @@
+"""From a feed's declaration to one DuckDB statement that maps every record of an extract."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+
+import duckdb
+
+from mappings.code_lookup import CodeNames, look_up
+from mappings.conversions import SQL_TYPES, Names, cases, conversion
+from mappings.crosswalks import Crosswalk
+from mappings.declarations import Element, Feed
+from store.home import literal, quoted
+
+_OTHER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_RECORD_COLUMNS = {"_record": "BIGINT", "_line": "BIGINT"} | dict.fromkeys(
+    ("_key", "_hash", "_action", "_version", "_problems", "_missing"), "VARCHAR"
+)
+
+
+@dataclass(frozen=True)
+class CompiledFeed:
+    """The SQL of one feed for one day.
+
+    Both statements read a relation `arriving` with the columns `_record, _line, _marks` and every column of the feed
+    as text; a column that did not arrive is NULL.
+    """
+
+    select: str
+    """One row per record, with the columns of mapped.parquet (see `mapped_columns`)."""
+    select_key: str
+    """`_record` and `_key` alone: for records of which no more can be read, and for a census."""
+
+
+def mapped_columns(feed: Feed) -> dict[str, str]:
+    """The columns of the feed's mapped rows with their SQL types, in order."""
+    return _RECORD_COLUMNS | element_columns(feed)
+
+
+def element_columns(feed: Feed) -> dict[str, str]:
+    """The columns the feed's elements make, with their SQL types: a code x makes x, x_source and x_match."""
+    columns: dict[str, str] = {}
+    for name, element in feed.elements.items():
+        columns[name] = SQL_TYPES[element.common_type]
+        if element.code is not None:
+            columns |= {f"{name}_source": "VARCHAR", f"{name}_match": "VARCHAR"}
+    return columns
+
+
+def install_macros(connection: duckdb.DuckDBPyConnection) -> None:
+    """Makes the macros known that the SQL of declarations (`sql`, `when`, `drop`, `deleted_when`) may call."""
+    connection.execute(files("mappings").joinpath("macros.sql").read_text(encoding="utf-8"))
+
+
+def compile_feed(feed: Feed, crosswalks: Mapping[str, Crosswalk], *, as_of: dt.date) -> CompiledFeed:
+    """The statements of a feed whose declaration was checked by `load_agency`.
+
+    Args:
+        feed: The declaration.
+        crosswalks: The agency's crosswalks by name.
+        as_of: The day the extract speaks for.
+    """
+    plan = _Plan(feed, crosswalks, as_of)
+    names = list(feed.elements)
+    return CompiledFeed(
+        plan.select(names, _row(feed)), plan.select(_with_needed(feed, feed.key), ["_record", f"{_key(feed)} AS _key"])
+    )
+
+
+def needs(element: Element) -> list[str]:
+    """The other elements an element is computed from."""
+    if element.sql is not None:
+        return _OTHER.findall(element.sql)
+    return [name for name in (element.code.scope, element.code.on) if name] if element.code is not None else []
+
+
+def levels(elements: Mapping[str, Element]) -> list[list[str]]:
+    """The elements in the order in which they can be computed: each list needs only the lists before it.
+
+    Raises:
+        ValueError: Elements need each other in a circle; names them.
+    """
+    done: dict[str, int] = {}
+    while waiting := [name for name in elements if name not in done]:
+        ready = [name for name in waiting if all(other in done for other in needs(elements[name]))]
+        if not ready:
+            raise ValueError(f"{', '.join(waiting)} need each other in a circle")
+        done |= {name: max((done[other] + 1 for other in needs(elements[name])), default=0) for name in ready}
+    return [[name for name in elements if done[name] == level] for level in range(1 + max(done.values(), default=-1))]
+
+
+def sql_of(element: Element) -> str:
+    """The `sql` of an element with each `{other}` as the identifier of that element's value."""
+    return _OTHER.sub(lambda found: value_name(found.group(1)), element.sql or "NULL")
+
+
+def value_name(element: str) -> str:
+    """The identifier of an element's value while it is computed; it can be no column's name as sent."""
+    return quoted("{" + element + "}")
+
+
+def _part(element: str, part: str) -> str:
+    """Identifier of what belongs to an element: `t` text as sent, `c` candidate, `x` match, `p` problem, `m` missing."""
+    return quoted("{" + element + "}" + part)
+
+
+def _with_needed(feed: Feed, names: Iterable[str]) -> list[str]:
+    wanted: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in wanted:
+            wanted.add(name)
+            waiting += needs(feed.elements[name])
+    return [name for name in feed.elements if name in wanted]
+
+
+def _key(feed: Feed) -> str:
+    return " || '|' || ".join(f"CAST({quoted(name)} AS VARCHAR)" for name in feed.key)
+
+
+def _row(feed: Feed) -> list[str]:
+    """The final row over the plain names of the elements."""
+    columns = ["_record", "_line", f"{_key(feed)} AS _key", "_hash", f"{_action(feed)} AS _action"]
+    columns += [f"{_version(feed)} AS _version", "_problems", "_missing"]
+    return columns + [quoted(name) for name in element_columns(feed)]
+
+
+def _action(feed: Feed) -> str:
+    deletes = []
+    if feed.actions is not None:
+        element = feed.actions.element
+        told = quoted(f"{element}_source" if feed.elements[element].code is not None else element)
+        deletes.append(f"{told} IN ({', '.join(literal(word) for word in feed.actions.delete)})")
+    if feed.deleted_when is not None:
+        deletes.append(f"(\n{feed.deleted_when}\n)")
+    return cases(tuple((condition, "delete") for condition in deletes), otherwise="'upsert'")
+
+
+def _version(feed: Feed) -> str:
+    if feed.version is None:
+        return "CAST(NULL AS VARCHAR)"
+    if feed.elements[feed.version].common_type == "integer":
+        return f"lpad(CAST({quoted(feed.version)} AS VARCHAR), 12, '0')"
+    return f"CAST({quoted(feed.version)} AS VARCHAR)"
+
+
+class _Plan:
+    """The common table expressions of one feed: each step adds columns to the one before, so nothing runs twice."""
+
+    def __init__(self, feed: Feed, crosswalks: Mapping[str, Crosswalk], as_of: dt.date) -> None:
+        self.feed, self.crosswalks, self.as_of = feed, crosswalks, as_of
+
+    def select(self, names: list[str], row: list[str]) -> str:
+        """The statement that computes some elements, and what it selects of them."""
+        elements = {name: self.feed.elements[name] for name in names}
+        steps = [f"SELECT {', '.join(_as_sent(self.feed))} FROM arriving"]
+        texts = [f"{_text(element)} AS {_part(name, 't')}" for name, element in elements.items() if _has_own_text(element)]
+        steps.append(f"SELECT *, {', '.join(texts)} FROM {{before}}" if texts else "SELECT * FROM {before}")
+        for level in levels(elements):
+            steps += self._level(f"lookup{len(steps)}", {name: elements[name] for name in level})
+        steps.append(f"SELECT {', '.join(self._named(elements))} FROM {{before}}")
+        named = [f"step{n} AS (\n{step.replace('{before}', f'step{n - 1}')}\n)" for n, step in enumerate(steps)]
+        return f"WITH {', '.join(named)}\nSELECT {', '.join(row)} FROM step{len(steps) - 1}"
+
+    def _level(self, alias: str, elements: Mapping[str, Element]) -> list[str]:
+        """Two steps: candidates and looked-up codes, then values with their problems and missing reasons."""
+        first, second, joins = ["before.*"], ["*"], []
+        for number, (name, element) in enumerate(elements.items()):
+            if element.sql is not None:
+                second.append(f"{_own_sql(element)} AS {value_name(name)}")
+            elif element.code is not None:
+                joins += self._code(f"{alias}_{number}", name, first)
+            else:
+                self._converted(name, element, first, second)
+        return [
+            f"SELECT {', '.join(first)} FROM {{before}} AS before {' '.join(joins)}",
+            f"SELECT {', '.join(second)} FROM {{before}}",
+        ]
+
+    def _code(self, alias: str, name: str, columns: list[str]) -> list[str]:
+        element = self.feed.elements[name]
+        code = element.code
+        assert code is not None
+        names = CodeNames(_text_name(name, element), self._told(code.scope), code.on and value_name(code.on))
+        found = look_up(alias, self.crosswalks[code.crosswalk], names, element=name, blank=element.blank)
+        problem = found.problem
+        if element.required:
+            problem = f"CASE WHEN {names.text} IS NULL THEN {literal(f'{name}:blank_required')} ELSE {problem} END"
+        columns += [f"{found.common} AS {value_name(name)}", f"{found.match} AS {_part(name, 'x')}"]
+        columns += [f"{problem} AS {_part(name, 'p')}", f"{found.missing} AS {_part(name, 'm')}"]
+        return found.joins
+
+    def _told(self, scope: str | None) -> str | None:
+        """The scope as the agency writes it: the text as sent where the scope is itself a code."""
+        if scope is None:
+            return None
+        element = self.feed.elements[scope]
+        return _text_name(scope, element) if element.code is not None else value_name(scope)
+
+    def _converted(self, name: str, element: Element, first: list[str], second: list[str]) -> None:
+        names = Names(_text_name(name, element), _part(name, "c"), self.as_of)
+        found = conversion(element, names)
+        if found.candidate is not None:
+            first.append(f"{found.candidate} AS {names.candidate}")
+        problems = [(condition, f"{name}:{word}" if word else "") for condition, word in found.problems]
+        if element.required:
+            problems.insert(0, (f"{names.text} IS NULL", f"{name}:blank_required"))
+        reasons = [(f"{names.text} IS NULL", f"{name}:{element.blank}"), (f"({found.value}) IS NOT NULL", "")]
+        reasons += [(condition, f"{name}:{word}") for condition, word in found.missing]
+        second.append(f"{found.value} AS {value_name(name)}")
+        second.append(f"{cases(tuple(problems))} AS {_part(name, 'p')}")
+        second.append(f"{cases(tuple(reasons))} AS {_part(name, 'm')}")
+
+    def _named(self, elements: Mapping[str, Element]) -> list[str]:
+        columns = ["_record", "_line", "_hash", f"{_problems(elements)} AS _problems", f"{_missing(elements)} AS _missing"]
+        for name, element in elements.items():
+            columns.append(f"{value_name(name)} AS {quoted(name)}")
+            if element.code is not None:
+                columns.append(f"{_text_name(name, element)} AS {quoted(f'{name}_source')}")
+                columns.append(f"{_part(name, 'x')} AS {quoted(f'{name}_match')}")
+        return columns
+
+
+def _as_sent(feed: Feed) -> list[str]:
+    """Every column trimmed, blank as NULL, and the hash of them all (the same in every version of DuckDB)."""
+    sent = [f"nullif(trim({quoted(column)}), '') AS {quoted(column)}" for column in feed.columns]
+    content = ", ".join(f"coalesce(trim({quoted(column)}), '')" for column in feed.columns)
+    return ["_record", "_line", "_marks", f"md5(concat_ws(chr(31), {content})) AS _hash", *sent]
+
+
+def _has_own_text(element: Element) -> bool:
+    return element.sql is None and (len(element.sent) > 1 or bool(element.null_values))
+
+
+def _text_name(name: str, element: Element) -> str:
+    return _part(name, "t") if _has_own_text(element) else quoted(element.sent[0])
+
+
+def _text(element: Element) -> str:
+    """The text an element is read from: its columns joined by a blank, its null values taken for blank."""
+    text = quoted(element.sent[0])
+    if len(element.sent) > 1:
+        text = f"nullif(concat_ws(' ', {', '.join(quoted(column) for column in element.sent)}), '')"
+    if not element.null_values:
+        return text
+    return f"CASE WHEN {text} NOT IN ({', '.join(literal(value) for value in element.null_values)}) THEN {text} END"
+
+
+def _own_sql(element: Element) -> str:
+    value = f"CAST((\n{sql_of(element)}\n) AS {SQL_TYPES[element.common_type]})"
+    return f"nullif(trim({value}), '')" if element.common_type == "text" else value
+
+
+def _problems(elements: Mapping[str, Element]) -> str:
+    found = []
+    for name, element in elements.items():
+        if element.sql is None:
+            found.append(_part(name, "p"))
+        elif element.required:
+            found.append(f"CASE WHEN {value_name(name)} IS NULL THEN {literal(f'{name}:blank_required')} END")
+    marks = [
+        f"CASE WHEN contains(_marks, {literal(f'|{column}:{code}|')}) THEN {literal(f'{name}:{code}')} END"
+        for name, element in elements.items()
+        for column in element.sent
+        for code in ("replaced_bytes", "repaired_text")
+    ]
+    marked = f"CASE WHEN _marks IS NOT NULL THEN nullif(concat_ws(' ', {', '.join(marks)}), '') END"
+    return f"nullif(concat_ws(' ', {', '.join([*found, marked])}), '')"
+
+
+def _missing(elements: Mapping[str, Element]) -> str:
+    found = []
+    for name, element in elements.items():
+        reason = literal(f"{name}:{element.blank}")
+        absent = f"CASE WHEN {value_name(name)} IS NULL THEN {reason} END"
+        found.append(absent if element.sql is not None else _part(name, "m"))
+    return f"nullif(concat_ws(' ', {', '.join(found)}), '')"

@@ -1,0 +1,365 @@
+"""What an agency's folder declares: where its feeds come from, their layout, and how each element is read."""
+
+from __future__ import annotations
+
+import codecs
+import datetime as dt
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from connectors.sources import Source
+from connectors.wanted import FilesWanted, parse_overlap
+from mappings.problems import NULLING, PROBLEMS
+from standard.code_sets import code_set
+from standard.declarations import Declared
+from standard.errors import DeclarationError
+from store.extracts import Holds, Severity
+
+Names = tuple[str, ...]
+ElementType = Literal["text", "name", "identifier", "code", "reference", "date", "timestamp", "integer", "decimal", "boolean"]
+"""Type of an `sql` element; name, identifier, code (in common terms) and reference are text to the engine."""
+
+_ELEMENT_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_RESERVED = {"as_of", "extract", "record", "line", "feed", "agency_id", "row_id", "source_key", "extract_id", "missing"}
+_TEMPLATE_PART = re.compile(r"\{([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)?)\}")
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        raise ValueError(f"there is no encoding {name!r}; write it like utf-8, cp1252, utf-16") from None
+
+
+def _known_date(text: str) -> str:
+    if text != "as_of":
+        dt.date.fromisoformat(text)
+    return text
+
+
+def _in_set(name: str, code: str) -> str:
+    if code not in code_set(name):
+        raise ValueError(f"{code!r} is not in the code set {name}")
+    return code
+
+
+MissingReason = Annotated[str, AfterValidator(lambda code: _in_set("missing_reason", code))]
+Sector = Annotated[str, AfterValidator(lambda code: _in_set("sector", code))]
+Bound = Annotated[str, AfterValidator(_known_date)]
+"""A date (2011-01-31) or the word as_of."""
+
+
+class Text(Declared):
+    """Text as sent, trimmed."""
+
+    max_length: int | None = None
+
+
+class Plain(Declared):
+    """A conversion without settings (name, ssn, phone, address, integer, decimal)."""
+
+
+class Dated(Declared):
+    """A date or a timestamp: formats are tried in order; sentinels and dates out of bounds stand for no date."""
+
+    formats: Names = ()
+    sentinels: Names = ()
+    not_after: Bound | None = None
+    not_before: Bound | None = None
+    excel_serial: bool = False
+
+    @model_validator(mode="after")
+    def _formats_can_be_read(self) -> Dated:
+        for form in self.formats:
+            unknown = set(re.findall(r"%(.)", form)) - set("YymdHMSfbBjIp%")
+            if unknown:
+                raise ValueError(f"the format {form!r} uses %{sorted(unknown)[0]}, which is not known")
+        return self
+
+
+class Coded(Declared):
+    """A code read through a crosswalk, by the scope and on the date that other elements give."""
+
+    crosswalk: str
+    scope: str | None = None
+    on: str | None = None
+
+
+class Identified(Declared):
+    """A number kept as text. With a width, digits that are too few have lost leading zeros and get them back."""
+
+    width: int | None = Field(default=None, ge=1, le=60)
+    pad: bool = True
+
+
+class TrueFalse(Declared):
+    """The texts that say yes and those that say no."""
+
+    true: Names
+    false: Names
+
+
+CONVERSIONS = ("text", "name", "date", "timestamp", "code", "identifier", "ssn", "phone", "address", "boolean",
+               "integer", "decimal")  # fmt: skip
+
+
+class Element(Declared):
+    """One element of a feed: the column or columns it is read from and its conversion."""
+
+    column: str | None = None
+    columns: Names = ()
+    text: Text | None = None
+    name: Plain | None = None
+    date: Dated | None = None
+    timestamp: Dated | None = None
+    code: Coded | None = None
+    identifier: Identified | None = None
+    ssn: Plain | None = None
+    phone: Plain | None = None
+    address: Plain | None = None
+    boolean: TrueFalse | None = None
+    integer: Plain | None = None
+    decimal: Plain | None = None
+    sql: str | None = None
+    type: ElementType | None = None
+    required: bool = False
+    blank: MissingReason = "not_collected"
+    null_values: Names = ()
+    severity: dict[str, Severity] = {}
+
+    @model_validator(mode="after")
+    def _is_one_conversion(self) -> Element:
+        given = [kind for kind in (*CONVERSIONS, "sql") if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(f"an element has exactly one conversion of {', '.join(CONVERSIONS)}, sql")
+        if (self.sql is None) != (self.type is None):
+            raise ValueError("sql needs a type, and only sql has one")
+        if (self.column is None) == (not self.columns):
+            raise ValueError("name either column or columns")
+        if len(self.columns) > 1 and self.sql is None and self.address is None:
+            raise ValueError("several columns are read by address or sql only")
+        unknown = sorted(set(self.severity) - set(PROBLEMS))
+        if unknown:
+            raise ValueError(f"severity: {unknown[0]!r} is not a problem mapping can meet")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """The name of its conversion."""
+        return next(kind for kind in (*CONVERSIONS, "sql") if getattr(self, kind) is not None)
+
+    @property
+    def sent(self) -> Names:
+        """The columns it is read from."""
+        return self.columns or ((self.column,) if self.column is not None else ())
+
+    @property
+    def common_type(self) -> str:
+        """What it becomes: a type of the common schema's columns, `text` for everything textual."""
+        if self.sql is not None:
+            return self.type if self.type in ("date", "timestamp", "integer", "decimal", "boolean") else "text"
+        return self.kind if self.kind in ("date", "timestamp", "integer", "decimal", "boolean", "code") else "text"
+
+    def severity_of(self, problem: str) -> Severity:
+        """How grave a problem of this element is."""
+        if problem in self.severity:
+            return self.severity[problem]
+        nulls = problem in NULLING or (problem == "bad_identifier" and self.kind in ("ssn", "phone"))
+        return Severity.ERROR if self.required and nulls else PROBLEMS[problem]
+
+
+class Trailer(Declared):
+    """The last line of a file, which tells how many records went before it."""
+
+    prefix: str
+    count_field: int = Field(default=2, ge=1)
+
+
+class Format(Declared):
+    """How the bytes of a feed are laid out."""
+
+    kind: Literal["delimited", "fixed_width", "table"]
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
+    delimiter: str = ","
+    quote: str | None = '"'
+    escape: str | None = None
+    header: bool = True
+    columns: Names = ()
+    aliases: dict[str, Names] = {}
+    trailer: Trailer | None = None
+    layout: str | None = None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Format:
+        for what in ("delimiter", "quote", "escape"):
+            value = getattr(self, what)
+            if value is not None and (len(value) != 1 or not value.isascii() or value in "\r\n"):
+                raise ValueError(f"{what} is one ASCII character")
+        if (self.kind == "delimited" and not self.header) != bool(self.columns):
+            raise ValueError("columns are listed for a delimited file without a header, and only then")
+        if (self.kind == "fixed_width") != (self.layout is not None):
+            raise ValueError("a fixed-width file names its layout, and only such a file does")
+        return self
+
+
+class Arrives(Declared):
+    """By what name a feed is found at its source, and when it is expected."""
+
+    files: str | None = None
+    table: str | None = None
+    watermark: str | None = None
+    overlap: str | None = None
+    never_read: Names = ()
+    census: bool = False
+    schedule: str | None = None
+    grace: str | None = None
+
+    @model_validator(mode="after")
+    def _is_files_or_table(self) -> Arrives:
+        if (self.files is None) == (self.table is None):
+            raise ValueError("name either files or table")
+        if self.files is not None and (self.watermark or self.overlap or self.never_read or self.census):
+            raise ValueError("watermark, overlap, never_read and census belong to a table")
+        try:
+            if self.files is not None:
+                FilesWanted(self.files)
+            if self.overlap is not None:
+                parse_overlap(self.overlap)
+        except DeclarationError as error:
+            raise ValueError(f"{error.what}; {error.mend}") from error
+        return self
+
+
+class ManifestOf(Declared):
+    """The feed whose rows tell which files are complete."""
+
+    feed: str
+
+
+class Actions(Declared):
+    """The element that says what to do with a row, and which of its values delete; all others upsert."""
+
+    element: str
+    delete: Names
+
+
+class Sender(Declared):
+    """The one value a column must hold in every row; any other means that the file is somebody else's."""
+
+    column: str
+    must_be: str = Field(alias="is")
+
+
+class OutOfScope(Declared):
+    """Rows that are not for the exchange."""
+
+    drop: str
+    reason: str
+
+
+class Reference(Declared):
+    """Elements that must name a row in force of another feed."""
+
+    elements: Names
+    feed: str
+    to: Names
+
+    @model_validator(mode="after")
+    def _pairs(self) -> Reference:
+        if not self.elements or len(self.elements) != len(self.to):
+            raise ValueError("elements and to name the same number of elements, at least one")
+        return self
+
+
+class Lookup(Declared):
+    """A row of another feed whose elements an entity row may use: own element -> key element of that feed."""
+
+    feed: str
+    on: dict[str, str]
+
+
+class Withhold(Declared):
+    """Rows that must not be passed on, or references that a lasting order covers."""
+
+    reason: str
+    when: str
+    covers: str
+    lasting: bool = False
+
+
+class Feed(Declared):
+    """One feed of an agency: a table or a kind of file."""
+
+    feed: str
+    title: str
+    source: str
+    arrives: Arrives
+    format: Format
+    manifest: ManifestOf | None = None
+    holds: Holds
+    window: Names = ()
+    key: Annotated[Names, Field(min_length=1)]
+    version: str | None = None
+    actions: Actions | None = None
+    deleted_when: str | None = None
+    sender: Sender | None = None
+    scope: tuple[OutOfScope, ...] = ()
+    references: tuple[Reference, ...] = ()
+    lookups: dict[str, Lookup] = {}
+    error_limit: float = Field(default=0.2, ge=0, le=1)
+    max_withdrawn: float = Field(default=0.2, ge=0, le=1)
+    withhold: tuple[Withhold, ...] = ()
+    unused_columns: dict[str, str] = {}
+    elements: dict[str, Element]
+    entities: dict[str, tuple[dict[str, str], ...]] = {}
+
+    @model_validator(mode="after")
+    def _names_are_plain(self) -> Feed:
+        for name in (*self.elements, *self.lookups):
+            if not _ELEMENT_NAME.fullmatch(name):
+                raise ValueError(f"{name!r}: an element's name is lower case letters, digits and _")
+            coded = self.elements.get(re.sub("_(source|match)$", "", name))
+            if name in _RESERVED or (coded is not None and coded is not self.elements.get(name) and coded.code):
+                raise ValueError(f"{name!r} is taken by the exchange; choose another name")
+        if (self.format.kind == "table") != (self.arrives.table is not None):
+            raise ValueError("format kind table goes with arrives: table, the others with arrives: files")
+        if self.holds is Holds.CHANGES and self.arrives.table is None:
+            raise ValueError("holds: changes is for a table; a file is full or delta")
+        return self
+
+    @property
+    def columns(self) -> Names:
+        """Every column spoken for, in the order of declaration: read by an element, watched, or unused."""
+        named = [column for element in self.elements.values() for column in element.sent]
+        watched = [self.sender.column] if self.sender else []
+        return tuple(dict.fromkeys([*named, *watched, *self.unused_columns]))
+
+    def severity_of(self, element: str, problem: str) -> Severity:
+        """How grave a problem of an element of this feed is."""
+        return self.elements[element].severity_of(problem)
+
+
+class AgencyFile(Declared):
+    """agency.yaml: who the agency is, where its feeds come from, and which they are."""
+
+    agency: str
+    name: str
+    sector: Sector
+    state: str | None = None
+    ori: str | None = None
+    timezone: str = "UTC"
+    sources: dict[str, Source] = {}
+    feeds: Names
+
+
+def template_parts(template: str) -> list[str]:
+    """The elements (`element` or `lookup.element`) a template is made of, in order."""
+    return _TEMPLATE_PART.findall(template)
+
+
+def split_template(template: str) -> list[tuple[bool, str]]:
+    """A template in its pieces: (True, element) or (False, fixed text)."""
+    pieces = _TEMPLATE_PART.split(template)
+    return [(n % 2 == 1, piece) for n, piece in enumerate(pieces) if piece]
