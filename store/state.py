@@ -140,8 +140,7 @@ def _protect_partly_read(con: duckdb.DuckDBPyConnection, rules: Rules, before: P
 
 
 def _count(con: duckdb.DuckDBPyConnection, relation: str) -> int:
-    row = con.execute(f"SELECT count(*) FROM {relation}").fetchone()
-    return int(row[0]) if row else 0
+    return int(con.execute(f"SELECT count(*) FROM {relation}").fetchall()[0][0])
 
 
 def withdraws_too_much(missing: int, in_force: int, rules: Rules) -> bool:
@@ -165,8 +164,8 @@ def fold(before: Path | None, batch: Batch, dispositions: str, rules: Rules, *, 
         by key; a row that is gone keeps its key and version only.
     """
     with connect(temp=into.parent / ".spill") as con, written_whole(into) as part:
-        _open_batch(con, batch)
-        _open_state(con, batch, before)
+        open_batch(con, batch)
+        open_state(con, batch, before)
         con.execute(f"CREATE TEMP VIEW disposed AS SELECT * FROM {dispositions}")
         read_missing(con, batch, rules, before)
         _choose(con, batch.extract)
@@ -174,7 +173,8 @@ def fold(before: Path | None, batch: Batch, dispositions: str, rules: Rules, *, 
     return into
 
 
-def _open_batch(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+def open_batch(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+    """Makes the views `mapped` and `unreadable` of a batch."""
     con.execute(f"CREATE TEMP VIEW mapped AS SELECT * FROM read_parquet({literal(batch.mapped)})")
     if batch.unreadable.exists():
         con.execute(f"CREATE TEMP VIEW unreadable AS SELECT * FROM read_parquet({literal(batch.unreadable)})")
@@ -182,7 +182,8 @@ def _open_batch(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
         con.execute("CREATE TEMP TABLE unreadable (_record BIGINT, _line BIGINT, code VARCHAR, raw_key VARCHAR)")
 
 
-def _open_state(con: duckdb.DuckDBPyConnection, batch: Batch, before: Path | None) -> None:
+def open_state(con: duckdb.DuckDBPyConnection, batch: Batch, before: Path | None) -> None:
+    """Makes the view `state`: every key of the state in force, tombstones too; without one yet, empty of that form."""
     if before is not None:
         con.execute(f"CREATE TEMP VIEW state AS SELECT * FROM read_parquet({literal(before)})")
         return
@@ -220,7 +221,9 @@ def _after(con: duckdb.DuckDBPyConnection, batch: Batch, rules: Rules) -> str:
     here = f"(DATE '{extract.as_of}', {extract.seq}::BIGINT)"
     again = f"EXISTS (SELECT 1 FROM seen WHERE seen._key = s._key) AND (s._as_of, s._seq) < {here}"
     missing = "EXISTS (SELECT 1 FROM missing WHERE missing._key = s._key)"
-    arrived = f"{literal(extract.extract_id)} AS _extract, DATE '{extract.as_of}' AS _as_of, {extract.seq}::BIGINT AS _seq"
+    arrived = (
+        f"{literal(extract.extract_id)} AS _extract, DATE '{extract.as_of}' AS _as_of, {extract.seq}::BIGINT AS _seq"
+    )
     wide = _blanked(columns, where="_deleted IS NOT NULL")
     return f"""
         WITH after AS (
