@@ -1,0 +1,94 @@
+"""The guard over scored pairs: the rules of guard.yaml as one set-based statement that decides link, review or no."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from standard.declarations import Declared, read_declaration
+
+RULES = Path(__file__).parent / "guard.yaml"
+
+
+class Effect(StrEnum):
+    """What a rule of the guard does to a pair."""
+
+    APART = "apart"
+    DOUBT = "doubt"
+
+
+class Rule(Declared):
+    """One rule: its name as it is shown, its effect, and when it applies (SQL)."""
+
+    rule: str
+    effect: Effect
+    when: str
+
+
+class Guard(Declared):
+    """The facts rules are written in, and the rules in the order in which they are named."""
+
+    facts: dict[str, str]
+    rules: list[Rule]
+
+
+def read_guard(path: Path = RULES) -> Guard:
+    """Reads the guard's declaration."""
+    return read_declaration(path, Guard)
+
+
+def levels_of(model: dict[str, Any]) -> dict[str, list[str]]:
+    """The words for the levels of every comparison, by gamma: the last word is gamma 0."""
+    return {
+        c["output_column_name"]: [
+            level["label_for_charts"] for level in c["comparison_levels"] if not level.get("is_null_level")
+        ]
+        for c in model["comparisons"]
+    }
+
+
+def judge(con: duckdb.DuckDBPyConnection, scored: str, model: dict[str, Any], guard: Guard, *, into: str) -> None:
+    """Names the veto and the doubt of every scored pair.
+
+    Args:
+        con: Holds `mention`.
+        scored: Table with id_l, id_r, weight and gamma_*.
+        model: The model that scored it (for the words of its levels).
+        guard: The rules.
+        into: Table that is made: the columns of `scored`, stated (the agency itself says they are one) and veto, doubt
+            (names of rules or NULL).
+    """
+    words = ", ".join(_word(name, levels) for name, levels in levels_of(model).items())
+    facts = ", ".join(f"({sql}) AS {name}" for name, sql in guard.facts.items())  # a fact may use those above it
+    con.execute(
+        f"""CREATE OR REPLACE TEMP TABLE {into} AS
+        WITH pair AS (
+            SELECT s.*, {words}, {_both_sides(con)}
+            FROM {scored} s JOIN mention l ON l.id = s.id_l JOIN mention r ON r.id = s.id_r
+        ), known AS (SELECT *, {facts} FROM pair)
+        SELECT {_columns(con, scored)}, stated, {_first(guard, Effect.APART)} AS veto, {_first(guard, Effect.DOUBT)} AS doubt
+        FROM known"""
+    )
+
+
+def _word(name: str, levels: list[str]) -> str:
+    cases = " ".join(f"WHEN {gamma} THEN '{label}'" for gamma, label in enumerate(reversed(levels)))
+    return f"CASE s.gamma_{name} {cases} ELSE 'not known' END AS {name}"
+
+
+def _first(guard: Guard, effect: Effect) -> str:
+    cases = " ".join(f"WHEN ({r.when}) THEN '{r.rule}'" for r in guard.rules if r.effect == effect)
+    return f"CASE {cases} END"
+
+
+def _both_sides(con: duckdb.DuckDBPyConnection) -> str:
+    columns = _columns(con, "mention").split(", ")
+    return ", ".join(f"{side}.{name} AS {name}_{side}" for name in columns if name != "id" for side in "lr")
+
+
+def _columns(con: duckdb.DuckDBPyConnection, table: str) -> str:
+    rows = con.sql(f"SELECT column_name FROM (DESCRIBE {table})").fetchall()
+    return ", ".join(str(name) for (name,) in rows)

@@ -1,0 +1,241 @@
+"""The stage: people in, scored edges, guarded clusters and lasting person ids out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from linkage.blocking import SkippedBlocks, block
+from linkage.clusters import cluster_table, component_table
+from linkage.guard import Guard, judge, read_guard
+from linkage.identity import PersonEvent, assign_ids
+from linkage.people import ColumnMap, read_people
+from linkage.splink_model import read_model, score
+from linkage.standardise import standardise
+from standard.declarations import Declared
+
+DEFAULT_MODEL = "2026-1"
+log = logging.getLogger(__name__)
+
+
+class LinkageSettings(Declared):
+    """The one setting of the stage; weights are log2 odds that a pair is one person."""
+
+    model: str = DEFAULT_MODEL
+    link_weight: float = 6.0
+    review_weight: float = 0.0
+    block_cap: int = 200
+    most_records: int = 200
+    threads: int = 2
+    memory: str = "1GB"
+
+
+@dataclass(frozen=True)
+class Links:
+    """What linking came to; the tables stand in the folder `into`."""
+
+    into: Path
+    people: int
+    pairs: int
+    linked: int
+    review: int
+    vetoed: int
+    persons: int
+    missing_columns: list[str]
+    skipped_blocks: list[SkippedBlocks]
+    events: list[PersonEvent]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def link_people(
+    people: Path,
+    into: Path,
+    *,
+    secret: bytes,
+    settings: LinkageSettings | None = None,
+    known: Path | None = None,
+    spent: Iterable[str] = (),
+    columns: ColumnMap | None = None,
+) -> Links:
+    """Links the mentions of a people table into persons.
+
+    Args:
+        people: Parquet or CSV in the common columns (linkage.people.COLUMNS), or in others with `columns`.
+        into: Folder for edges.parquet, clusters.parquet, persons.parquet and linkage.json; made if it is not there.
+        secret: The home's identity secret, from which new person ids are minted.
+        settings: Model, thresholds and bounds.
+        known: persons.parquet of the snapshot before, whose ids last.
+        spent: Ids of the past that are not in `known`; they are never given again.
+        columns: How the file's columns become the common ones.
+
+    Raises:
+        LinkageError: The people table or the model cannot be used.
+    """
+    chosen = settings or LinkageSettings()
+    model, guard = read_model(chosen.model), read_guard()
+    into.mkdir(parents=True, exist_ok=True, mode=0o700)
+    clock = _Clock()
+    with tempfile.TemporaryDirectory(dir=into, prefix=".spill-") as spill, _connect(chosen, Path(spill)) as con:
+        missing = read_people(con, people, columns)
+        standardise(con)
+        clock.lap("standardise")
+        skipped = block(con, cap=chosen.block_cap)
+        clock.lap("block")
+        _edges(con, "candidate", model, guard, chosen, into="edge")
+        clock.lap("score")
+        _complete_components(con, model, guard, chosen)
+        cluster_table(con, most=chosen.most_records)
+        _part_links(con)
+        clock.lap("cluster")
+        _known(con, known)
+        events = assign_ids(con, secret=secret, spent=spent)
+        clock.lap("ids")
+        counts = _write(con, into)
+        clock.lap("write")
+    links = Links(
+        into=into, missing_columns=missing, skipped_blocks=skipped, events=events, seconds=clock.laps, **counts
+    )
+    _write_facts(links, chosen)
+    log.info("linked %d people: %d pairs, %d persons", links.people, links.pairs, links.persons)
+    return links
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = round(now - self._last, 3)
+        self._last = now
+
+
+def _connect(settings: LinkageSettings, spill: Path) -> duckdb.DuckDBPyConnection:
+    os.chmod(spill, 0o700)
+    return duckdb.connect(
+        config={
+            "threads": settings.threads,
+            "memory_limit": settings.memory,
+            "temp_directory": str(spill),
+            "preserve_insertion_order": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+    )
+
+
+def _edges(
+    con: duckdb.DuckDBPyConnection, pairs: str, model: dict[str, Any], guard: Guard, chosen: LinkageSettings, *, into: str
+) -> None:
+    """Scores, judges and decides pairs."""
+    score(con, pairs, model, into="scored", least_weight=chosen.review_weight if into == "edge" else None)
+    judge(con, "scored", model, guard, into="judged")
+    con.execute(
+        f"""CREATE OR REPLACE TEMP TABLE {into} AS SELECT *,
+            CASE WHEN (weight >= {chosen.link_weight} OR stated) AND veto IS NULL AND doubt IS NULL THEN 'link'
+                WHEN weight >= {chosen.review_weight} OR stated THEN 'review' ELSE 'no' END AS decision
+        FROM judged"""
+    )
+    con.execute("DROP TABLE scored; DROP TABLE judged")
+
+
+def _complete_components(
+    con: duckdb.DuckDBPyConnection, model: dict[str, Any], guard: Guard, chosen: LinkageSettings
+) -> None:
+    """Compares within a component also the pairs that no key brought together: a veto between them must be known."""
+    component_table(con)
+    con.execute(
+        f"""CREATE OR REPLACE TEMP TABLE uncompared AS
+        SELECT l.id AS id_l, r.id AS id_r FROM component l JOIN component r ON l.component = r.component AND l.id < r.id
+        ANTI JOIN edge e ON e.id_l = l.id AND e.id_r = r.id
+        WHERE l.size BETWEEN 3 AND {chosen.most_records}"""
+    )
+    _edges(con, "uncompared", model, guard, chosen, into="inner_edge")
+    con.execute("INSERT INTO edge BY NAME SELECT * FROM inner_edge WHERE decision <> 'link'")
+    con.execute("DROP TABLE inner_edge; DROP TABLE uncompared")
+
+
+def _part_links(con: duckdb.DuckDBPyConnection) -> None:
+    """A link whose merge was refused goes to review, and says why."""
+    con.execute(
+        """UPDATE edge SET decision = 'review', doubt = 'joining them would join records that must stay apart'
+        FROM cluster l, cluster r
+        WHERE edge.decision = 'link' AND l.id = edge.id_l AND r.id = edge.id_r AND l.cluster <> r.cluster"""
+    )
+
+
+def _known(con: duckdb.DuckDBPyConnection, known: Path | None) -> None:
+    source = "read_parquet(?)" if known else "(SELECT NULL::VARCHAR AS record_id, NULL::VARCHAR AS person_id LIMIT 0)"
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE known AS SELECT record_id, person_id FROM {source}", [str(known)] if known else []
+    )
+
+
+def _write(con: duckdb.DuckDBPyConnection, into: Path) -> dict[str, int]:
+    con.execute(
+        """CREATE OR REPLACE TEMP TABLE best AS
+        SELECT id, max(weight) AS weight, bool_and(stated) AS stated FROM (
+            SELECT id_l AS id, weight, stated FROM edge WHERE decision = 'link'
+            UNION ALL SELECT id_r, weight, stated FROM edge WHERE decision = 'link') GROUP BY id"""
+    )
+    _copy(
+        con,
+        """SELECT m.record_id, p.person_id, b.weight,
+            CASE WHEN b.id IS NULL THEN 'single' WHEN b.stated THEN 'agency' ELSE 'scored' END AS how
+        FROM mention m JOIN cluster c USING (id) JOIN person_of p USING (cluster) LEFT JOIN best b USING (id)
+        ORDER BY m.record_id""",
+        into / "persons.parquet",
+    )
+    _copy(
+        con,
+        """SELECT m.record_id, first.record_id AS cluster
+        FROM mention m JOIN cluster c USING (id) JOIN mention first ON first.id = c.cluster ORDER BY m.record_id""",
+        into / "clusters.parquet",
+    )
+    _copy(
+        con,
+        """SELECT l.record_id AS record_l, r.record_id AS record_r, e.* EXCLUDE (id_l, id_r)
+        FROM edge e JOIN mention l ON l.id = e.id_l JOIN mention r ON r.id = e.id_r ORDER BY record_l, record_r""",
+        into / "edges.parquet",
+    )
+    names = ("people", "pairs", "linked", "review", "vetoed", "persons")
+    row = con.sql(
+        """SELECT (SELECT count(*) FROM mention), (SELECT count(*) FROM candidate), count(*) FILTER (decision = 'link'),
+            count(*) FILTER (decision = 'review'), count(veto), (SELECT count(*) FROM person_of) FROM edge"""
+    ).fetchall()[0]
+    return dict(zip(names, row, strict=True))
+
+
+def _copy(con: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
+    part = path.with_suffix(".part")
+    con.execute(f"COPY ({query}) TO '{part}' (FORMAT parquet, COMPRESSION zstd)".replace("''", "'"))
+    part.chmod(0o600)
+    part.replace(path)
+
+
+def _write_facts(links: Links, settings: LinkageSettings) -> None:
+    """What explains the folder later: settings and counts, never a value of a person."""
+    facts = {
+        "settings": settings.model_dump(),
+        "missing_columns": links.missing_columns,
+        "skipped_blocks": [vars(block) for block in links.skipped_blocks],
+        "people": links.people,
+        "pairs": links.pairs,
+        "linked": links.linked,
+        "review": links.review,
+        "vetoed": links.vetoed,
+        "persons": links.persons,
+    }
+    path = links.into / "linkage.json"
+    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    path.chmod(0o600)

@@ -1,0 +1,188 @@
+"""The Splink model: comparisons, training to a model file under version control, and scoring of given pairs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from splink import DuckDBAPI, Linker
+from splink.internals.splink_dataframe import SplinkDataFrame
+
+from standard.declarations import read_yaml
+from standard.errors import LinkageError
+
+FOLDER = Path(__file__).parent
+COMPARISONS = FOLDER / "comparisons.yaml"
+MODELS = FOLDER / "models"
+# Names are weighed by how common they are here; so many imagined average people stand beside the real ones.
+FREQUENCY_PRIOR = 5_000
+# Fewer people than this are weighed as if they were so many: a small table is no proof that strangers are rare.
+LEAST_POPULATION = 16_384
+PAIRS_AT_ONCE = 1_000_000
+# Pairs an agency itself says are one person, whatever they weigh.
+STATED = "(id_l, id_r) IN (SELECT (id_l, id_r) FROM stated)"
+
+for noisy in ("splink", "splink.internals"):
+    logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def settings() -> dict[str, Any]:
+    """The untrained Splink settings that comparisons.yaml declares."""
+    declared: dict[str, dict[str, Any]] = read_yaml(COMPARISONS)
+    return {
+        "link_type": "dedupe_only",
+        "unique_id_column_name": "id",
+        "sql_dialect": "duckdb",
+        "blocking_rules_to_generate_predictions": [{"blocking_rule": "l.id = r.id", "sql_dialect": "duckdb"}],
+        "comparisons": [_comparison(name, comparison) for name, comparison in declared.items()],
+        "retain_intermediate_calculation_columns": True,
+        "retain_matching_columns": True,
+        "max_iterations": 25,
+    }
+
+
+def _comparison(name: str, declared: dict[str, Any]) -> dict[str, Any]:
+    null = {"sql_condition": declared["null"], "label_for_charts": "not known", "is_null_level": True}
+    fixed = declared.get("fixed", {})
+    levels = [
+        {"sql_condition": sql, "label_for_charts": label} | _fixed(fixed.get(label))
+        for label, sql in declared["levels"].items()
+    ]
+    if "term_frequency" in declared:
+        levels[0] |= {"tf_adjustment_column": declared["term_frequency"], "tf_adjustment_weight": 1.0}
+    rest = {"sql_condition": "ELSE", "label_for_charts": declared["else"]} | _fixed(fixed.get(declared["else"]))
+    return {"output_column_name": name, "comparison_levels": [null, *levels, rest]}
+
+
+def _fixed(given: dict[str, str] | None) -> dict[str, Any]:
+    """m and u that are given by hand, where training tables hold too little to learn them from."""
+    if given is None:
+        return {}
+    return {
+        "m_probability": float(given["m"]),
+        "u_probability": float(given["u"]),
+        "fix_m_probability": True,
+        "fix_u_probability": True,
+    }
+
+
+def read_model(model: str | Path) -> dict[str, Any]:
+    """The trained model of a version (its name under linkage/models) or of a file.
+
+    Raises:
+        LinkageError: There is no such model, or its comparisons are not those of comparisons.yaml.
+    """
+    path = model if isinstance(model, Path) else MODELS / f"{model}.json"
+    try:
+        trained: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise LinkageError(
+            "the linkage model cannot be read", where=str(path), mend="name a version that stands in linkage/models"
+        ) from error
+    return trained
+
+
+def score(
+    con: duckdb.DuckDBPyConnection, pairs: str, model: dict[str, Any], *, into: str, least_weight: float | None = None
+) -> None:
+    """Scores pairs with Splink, a batch at a time.
+
+    Args:
+        con: Holds `mention`.
+        pairs: Table with id_l, id_r.
+        model: A trained model.
+        into: Table that is made: id_l, id_r, weight (log2 odds), probability, and of every comparison its level
+            gamma_* (-1 not known) and weight mw_*; mw_tf_adj_* is what the frequency of the name adds.
+        least_weight: Pairs below it are left out, unless the agency itself states them.
+    """
+    linker = _linker(con, model)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE pair_queue AS SELECT row_number() OVER () - 1 AS n, id_l, id_r FROM {pairs}")
+    count = int(con.sql("SELECT count(*) FROM pair_queue").fetchall()[0][0])
+    keep = "" if least_weight is None else f"WHERE match_weight >= {least_weight} OR {STATED}"
+    for batch in range(max(1, -(-count // PAIRS_AT_ONCE))):
+        predicted = _predict(con, linker, batch)
+        make = f"CREATE OR REPLACE TEMP TABLE {into} AS" if batch == 0 else f"INSERT INTO {into}"
+        con.execute(
+            f"{make} SELECT id_l, id_r, match_weight AS weight, match_probability AS probability, "
+            f"COLUMNS('^(gamma|mw)_.*') FROM {predicted.physical_name} {keep}"
+        )
+        predicted.drop_table_from_database_and_remove_from_cache()
+    con.execute("DROP TABLE pair_queue; DROP TABLE pair_batch")
+
+
+def _predict(con: duckdb.DuckDBPyConnection, linker: Linker, batch: int) -> SplinkDataFrame:
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE pair_batch AS SELECT '0' AS match_key, id_l AS join_key_l, id_r AS join_key_r "
+        f"FROM pair_queue WHERE n // {PAIRS_AT_ONCE} = {batch}"
+    )
+    linker.table_management.register_blocked_pairs_for_predict(linker._db_api.register("pair_batch"))
+    return linker.inference.predict(warning_mode="never")
+
+
+def _linker(con: duckdb.DuckDBPyConnection, model: dict[str, Any]) -> Linker:
+    people = int(con.sql("SELECT count(*) FROM mention").fetchall()[0][0])
+    population = 2 ** max(people - 1, LEAST_POPULATION - 1).bit_length()
+    api = DuckDBAPI(con)
+    linker = Linker(api.register("mention"), {**model, "probability_two_random_records_match": 1 / population})
+    for column in ("given", "surname"):
+        _register_frequencies(con, linker, column)
+    return linker
+
+
+def _register_frequencies(con: duckdb.DuckDBPyConnection, linker: Linker, column: str) -> None:
+    """How common each name is, drawn towards the average where the table is small."""
+    con.execute(
+        f"""CREATE OR REPLACE TEMP TABLE frequency_{column} AS
+        WITH counted AS (SELECT {column}, count(*) AS n FROM mention WHERE {column} IS NOT NULL GROUP BY {column}),
+        whole AS (SELECT sum(n) AS total FROM counted),
+        average AS (SELECT least(0.005, sum((n / total) ** 2)) AS share FROM counted, whole)
+        SELECT {column}, (n + {FREQUENCY_PRIOR} * share) / (total + {FREQUENCY_PRIOR}) AS tf_{column}
+        FROM counted, whole, average"""
+    )
+    api = linker._db_api
+    linker.table_management.register_term_frequency_lookup(api.register(f"frequency_{column}"), column)
+
+
+# Each pass blocks on what other comparisons can be learnt from; what is blocked on is learnt in another pass.
+PASSES = (
+    "l.ssn = r.ssn",
+    "l.birth = r.birth AND l.surname = r.surname",
+    "l.given = r.given AND l.surname = r.surname AND l.homes[1] = r.homes[1]",
+)
+
+
+def train(con: duckdb.DuckDBPyConnection, *, pairs: int = 5_000_000, seed: int = 1) -> dict[str, Any]:
+    """Learns m and u from the table `mention` without labels; the same table gives the same model.
+
+    Args:
+        con: Holds `mention`.
+        pairs: Random pairs from which u is estimated.
+        seed: Of the random sample.
+    """
+    con.execute("SET threads = 1")
+    linker = _linker(con, settings())
+    linker.training.estimate_u_using_random_sampling(max_pairs=pairs, seed=seed, min_count_per_level=None)
+    for rule in PASSES:
+        linker.training.estimate_parameters_using_expectation_maximisation(rule, max_pairs=500_000)
+    trained: dict[str, Any] = linker.misc.save_model_to_json()
+    for comparison in trained["comparisons"]:
+        for level in comparison["comparison_levels"]:
+            _keep_within_reason(level)
+    return trained
+
+
+def _keep_within_reason(level: dict[str, Any]) -> None:
+    """A level the sample never showed is rare, not impossible; figures are rounded so that the file reads and compares."""
+    if level.get("is_null_level"):
+        return
+    for name, least in (("m_probability", 1e-5), ("u_probability", 1e-8)):
+        value = level.get(name)
+        level[name] = float(f"{max(value if isinstance(value, float) else 0.0, least):.6g}")
+
+
+def save_model(model: dict[str, Any], path: Path) -> None:
+    """Writes a model file."""
+    path.write_text(json.dumps(model, indent=1) + "\n", encoding="utf-8")

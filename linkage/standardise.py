@@ -1,0 +1,20 @@
+"""What agencies write made comparable: names, dates, addresses and numbers, with the values that mean nothing taken out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+FOLDER = Path(__file__).parent
+LISTS = {"skip_value": "skip_values.csv", "nickname": "nicknames.csv", "street_word": "street_words.csv"}
+
+
+def standardise(con: duckdb.DuckDBPyConnection) -> None:
+    """Makes the table `mention` (one row a record, integer id in the order of record_id) from the table `people`."""
+    for table, file in LISTS.items():
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * FROM read_csv(?, all_varchar = true, header = true)",
+            [str(FOLDER / file)],
+        )
+    con.execute((FOLDER / "standardise.sql").read_text(encoding="utf-8"))
