@@ -92,7 +92,7 @@ def _judge(
 ) -> _Judged:
     """Applies the rules of disposition in their order; an expectation is asked of the rows that are left."""
     dispositions.withhold_superseded(con, batch, feed, before, standing)
-    dispositions.drop_out_of_scope(con, feed)
+    dispositions.drop_out_of_scope(con, batch.extract, feed)
     dispositions.set_duplicates_apart(con, feed)
     dispositions.quarantine_bad_keys(con, feed)
     dispositions.withhold_orders(con, batch.extract, feed, standing)

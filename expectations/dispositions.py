@@ -126,10 +126,11 @@ def withhold_superseded(
         _set(con, "withheld", "'superseded_by_newer'", f"SELECT _record FROM mapped WHERE {chosen}")
 
 
-def drop_out_of_scope(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
-    """Rows that are not for the exchange."""
+def drop_out_of_scope(con: duckdb.DuckDBPyConnection, extract: Extract, feed: Feed) -> None:
+    """Rows that are not for the exchange; the rule may name `as_of`, the day the extract speaks for."""
+    dated = f"(SELECT *, DATE '{extract.as_of}' AS as_of FROM mapped)"
     for scope in feed.scope:
-        _set(con, "withheld", "'out_of_scope'", f"SELECT _record FROM mapped WHERE {scope.drop}")
+        _set(con, "withheld", "'out_of_scope'", f"SELECT _record FROM {dated} WHERE {scope.drop}")
 
 
 def set_duplicates_apart(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
