@@ -236,8 +236,30 @@ def _after(con: duckdb.DuckDBPyConnection, batch: Batch, rules: Rules) -> str:
             FROM (SELECT s.*, {again} AS again, {missing} AS missing FROM state s ANTI JOIN taken USING (_key)) s
             UNION ALL BY NAME
             SELECT m.*, {arrived}, CASE WHEN m._action = 'delete' THEN 'deleted' END AS _deleted
-            FROM mapped m SEMI JOIN taken USING (_record))
+            FROM ({_coming(con, rules)}) m)
         SELECT {wide} FROM after ORDER BY _key"""
+
+
+def _coming(con: duckdb.DuckDBPyConnection, rules: Rules) -> str:
+    """The rows that come into force. A number that was damaged on its way does not put out the one known before.
+
+    Only in full files: they come into force in order of their day, so what was known before is the same whatever the
+    order of arrival.
+    """
+    coming = "SELECT * FROM mapped SEMI JOIN taken USING (_record)"
+    known = {str(row[0]) for row in con.execute("DESCRIBE state").fetchall()}
+    reasons = "SELECT unnest(string_split(_missing, ' ')) AS reason FROM mapped WHERE contains(_missing, ':damaged')"
+    damaged = f"SELECT DISTINCT split_part(reason, ':', 1) FROM ({reasons}) WHERE ends_with(reason, ':damaged')"
+    elements = sorted(str(row[0]) for row in con.execute(damaged).fetchall() if row[0] in known)
+    if rules.holds != Holds.FULL or not elements:
+        return coming
+    kept = ", ".join(
+        f"CASE WHEN list_contains(string_split(c._missing, ' '), {literal(f'{name}:damaged')})"
+        f" THEN s.{quoted(name)} ELSE c.{quoted(name)} END AS {quoted(name)}"
+        for name in elements
+    )
+    before = "(SELECT * FROM state WHERE _deleted IS NULL)"
+    return f"SELECT c.* REPLACE ({kept}) FROM ({coming}) c LEFT JOIN {before} s USING (_key)"
 
 
 def _blanked(columns: list[str], *, where: str) -> str:
