@@ -95,8 +95,7 @@ def publish(home: Home, ledger: Ledger, inputs: Inputs, *, run_id: str, fence: i
         content = _build(ledger, inputs, building)
         if parent is not None and parent.manifest["tables"] == content["tables"]:
             log.info("nothing changed: snapshot %s stays current", parent.snapshot_id)
-            write_views(home, parent)
-            return parent
+            return _finish(home, ledger, parent)
         manifest = _manifest(ledger, inputs, content, parent, building)
         digest = write_manifest(building, manifest)
         seal_folder(building)
@@ -105,10 +104,14 @@ def publish(home: Home, ledger: Ledger, inputs: Inputs, *, run_id: str, fence: i
         sync(target.parent)
     _commit(ledger, manifest, digest, inputs, run_id=run_id, fence=fence)
     _point_at_newest(home, ledger)
-    snapshot = Snapshot(folder=target, manifest=manifest, is_new=True)
+    log.info("published snapshot %s: %d rows", target.name, sum(t["rows"] for t in content["tables"].values()))
+    return _finish(home, ledger, Snapshot(folder=target, manifest=manifest, is_new=True))
+
+
+def _finish(home: Home, ledger: Ledger, snapshot: Snapshot) -> Snapshot:
+    """What follows from the ledger's commit; done again by every publishing, since a crash may have come between."""
     write_views(home, snapshot)
     withdraw_sealed(home, ledger)
-    log.info("published snapshot %s: %d rows", snapshot.snapshot_id, sum(t["rows"] for t in content["tables"].values()))
     return snapshot
 
 
