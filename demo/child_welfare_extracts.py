@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
+import pyarrow as pa
+
 from demo.child_welfare import Welfare
-from demo.formats import Frames, Tables, fixed_text, lay_out, read_queries, tables_as_of
+from demo.formats import Frames, Tables, lay_out, read_queries, tables_as_of
 from demo.population import Population
 
 LAYOUT = Path(__file__).parent / "agencies" / "demo_child_welfare" / "layouts" / "federal_child.csv"
@@ -32,10 +34,9 @@ def tables_on(day: dt.date, frames: Frames) -> Tables:
     return tables_as_of(day, "child_welfare", frames, but="federal_child")
 
 
-def federal_file(month_end: dt.date, frames: Frames) -> tuple[bytes, int]:
-    """The federal child file of a month, cumulative since October, and its number of records."""
-    table = lay_out(read_queries("child_welfare", day=month_end)["federal_child"], **frames)
-    return fixed_text(table, LAYOUT), table.num_rows
+def federal_rows(month_end: dt.date, frames: Frames) -> pa.Table:
+    """The rows of a month's federal child file, cumulative since October, in the columns of LAYOUT."""
+    return lay_out(read_queries("child_welfare", day=month_end)["federal_child"], **frames)
 
 
 def frames_of(welfare: Welfare, population: Population) -> Frames:

@@ -15,7 +15,17 @@ import pyarrow as pa
 
 from demo import child_welfare, child_welfare_extracts, court, police, schools
 from demo.calendar import Calendar
-from demo.formats import Arrival, Frames, Tables, changed_rows, gone_keys, lay_out, write_database, write_file
+from demo.formats import (
+    Arrival,
+    Frames,
+    Tables,
+    changed_rows,
+    fixed_text,
+    gone_keys,
+    lay_out,
+    write_database,
+    write_file,
+)
 from demo.population import Population, make_population
 
 AGENCIES = (schools.AGENCY, police.AGENCY, court.AGENCY, child_welfare.AGENCY)
@@ -89,29 +99,27 @@ def make_county(*, persons: int = DEFAULT_PERSONS, days: int = DEFAULT_DAYS, see
     arrivals = schools.write_schools(classes, calendar, deliveries)
     arrivals += police.write_police(incidents, calendar, deliveries, rng)
     arrivals += _write_database(court.AGENCY, lambda day: court.tables_on(day, hearings), calendar, deliveries)
-    arrivals += _write_welfare(welfare, population, calendar, deliveries)
-    _write_truth(population, classes, incidents, hearings, welfare, into / "truth")
+    from_welfare, federal = _write_welfare(welfare, population, calendar, deliveries)
+    arrivals += from_welfare
+    mentions = _mentions(classes, incidents, hearings, welfare, federal)
+    _write_truth(mentions, calendar, into / "truth")
     return _finish(County(into, persons, days, seed, tuple(arrivals)))
 
 
 def _write_welfare(
     welfare: child_welfare.Welfare, population: Population, calendar: Calendar, deliveries: Path
-) -> list[Arrival]:
-    frames = child_welfare_extracts.frames_of(welfare, population)
-    arrivals = _write_database(
-        child_welfare.AGENCY, lambda day: child_welfare_extracts.tables_on(day, frames), calendar, deliveries
-    )
-    sent = None
-    for delivery in calendar.deliveries:
-        month_end = calendar.date(delivery).replace(day=1)
-        if month_end == sent:
-            continue
-        content, rows = child_welfare_extracts.federal_file(month_end, frames)
+) -> tuple[list[Arrival], pa.Table]:
+    """The case database, and the federal file with the first delivery of each month; gives its last rows too."""
+    agency, frames = child_welfare.AGENCY, child_welfare_extracts.frames_of(welfare, population)
+    arrivals = _write_database(agency, lambda day: child_welfare_extracts.tables_on(day, frames), calendar, deliveries)
+    months = {calendar.date(delivery).replace(day=1): delivery for delivery in reversed(calendar.deliveries)}
+    for month_end, delivery in sorted(months.items()):
+        rows = child_welfare_extracts.federal_rows(month_end, frames)
         name = f"FEDCHILD_{month_end - dt.timedelta(days=1):%Y%m}.txt"
-        write_file(deliveries / f"day{delivery:02d}" / child_welfare.AGENCY / name, content)
-        arrivals.append(Arrival(delivery, child_welfare.AGENCY, name, rows))
-        sent = month_end
-    return arrivals
+        content = fixed_text(rows, child_welfare_extracts.LAYOUT)
+        write_file(deliveries / f"day{delivery:02d}" / agency / name, content)
+        arrivals.append(Arrival(delivery, agency, name, rows.num_rows))
+    return arrivals, rows
 
 
 def _write_database(
@@ -181,45 +189,44 @@ def _planted(agency: str, table: str, delivery: int, gone: Tables) -> dict[str, 
     return {}
 
 
-def _write_truth(
-    population: Population,
-    classes: Frames,
-    incidents: pd.DataFrame,
-    hearings: Frames,
-    welfare: child_welfare.Welfare,
-    into: Path,
-) -> None:
-    """Which source keys are one person. Before an adoption a child is another person: no score may join the two."""
-    person = population.people["person_id"]
+def _mentions(
+    classes: Frames, incidents: pd.DataFrame, hearings: Frames, welfare: child_welfare.Welfare, federal: pa.Table
+) -> pd.DataFrame:
+    """Every source key under which somebody is known: agency, table_or_file, source_person_key, since,
+    true_person_id."""
+    incidents = incidents.assign(
+        key=incidents["incident_no"] + "|" + incidents["pers_no"].astype("string").str.zfill(2)
+    )
     clients = welfare.clients
+    numbers = clients.assign(key="F" + (clients["client"].astype("int64") * 3 + 17).astype("string"))
+    named = [
+        (schools.AGENCY, "students", classes["spells"], "student_no", "entered"),
+        (schools.AGENCY, "contacts", classes["contacts"], "contact_id", "since"),
+        (police.AGENCY, "RMS_NAMES", incidents, "key", "on"),
+        (court.AGENCY, "party", hearings["parties"], "party_no", "since"),
+        (child_welfare.AGENCY, "client", clients, "client", "opened_on"),
+        (
+            child_welfare.AGENCY,
+            "federal_child",
+            numbers[numbers["key"].isin(federal["CHILD"].to_pylist())],
+            "key",
+            "opened_on",
+        ),
+    ]
+    return pd.concat(
+        rows[[key, since, "person_id"]]
+        .set_axis(["source_person_key", "since", "true_person_id"], axis=1)
+        .assign(agency=agency, table_or_file=table)
+        for agency, table, rows, key, since in named
+    )
 
-    def keys(agency: str, table: str, key: pd.Series[str], true: pd.Series[str]) -> pd.DataFrame:
-        return pd.DataFrame(
-            {
-                "agency": agency,
-                "table_or_file": table,
-                "source_person_key": key.to_numpy(),
-                "true_person_id": true.to_numpy(),
-            }
-        )
 
-    def of(frame: pd.DataFrame) -> pd.Series[str]:
-        return person.iloc[frame["who"]]
-
-    pers_no = incidents["pers_no"].astype("string").str.zfill(2)
-    federal = ("F" + (clients["client"].astype("int64") * 3 + 17).astype("string")).astype("string")
-    truth = pd.concat(
-        [
-            keys(schools.AGENCY, "students", classes["spells"]["student_no"], of(classes["spells"])),
-            keys(schools.AGENCY, "contacts", classes["contacts"]["contact_id"], of(classes["contacts"])),
-            keys(police.AGENCY, "RMS_NAMES", incidents["incident_no"] + "|" + pers_no, of(incidents)),
-            keys(court.AGENCY, "party", hearings["parties"]["party_no"], of(hearings["parties"])),
-            keys(child_welfare.AGENCY, "client", clients["client"], clients["person_id"]),
-            keys(child_welfare.AGENCY, "federal_child", federal, clients["person_id"]),
-        ]
-    ).drop_duplicates()
+def _write_truth(mentions: pd.DataFrame, calendar: Calendar, into: Path) -> None:
+    """Which source keys are one person. Before an adoption a child is another person: no score may join the two."""
+    sent = mentions[mentions["since"] <= calendar.last]
+    columns = ["agency", "table_or_file", "source_person_key", "true_person_id"]
     into.mkdir(parents=True)
-    truth.sort_values(["agency", "table_or_file", "source_person_key"]).to_csv(into / "person_truth.csv", index=False)
+    sent[columns].drop_duplicates().sort_values(columns).to_csv(into / "person_truth.csv", index=False)
 
 
 def _finish(county: County) -> County:

@@ -9,6 +9,7 @@ import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class Arrival:
 
 def lay_out(query: str, **frames: pd.DataFrame | pa.Table) -> pa.Table:
     """The rows of an SQL query over frames named in it, as text columns of an Arrow table in the query's order."""
-    connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "threads": "2"})
+    connection = _database().cursor()
     try:
         for name, frame in frames.items():
             table = pa.Table.from_pandas(frame, preserve_index=False) if isinstance(frame, pd.DataFrame) else frame
@@ -59,6 +60,12 @@ def lay_out(query: str, **frames: pd.DataFrame | pa.Table) -> pa.Table:
         return connection.sql(query).to_arrow_table()
     finally:
         connection.close()
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """One database in memory for all queries: opening one takes longer than most of them."""
+    return duckdb.connect(config={"autoinstall_known_extensions": "false", "threads": "2"})
 
 
 def read_queries(name: str, **days: dt.date) -> dict[str, str]:
@@ -108,7 +115,7 @@ def fixed_text(table: pa.Table, layout: Path) -> bytes:
     places = pd.read_csv(layout, dtype=str)
     widths = (places["end"].astype(int) - places["start"].astype(int) + 1).tolist()
     line = " || ".join(
-        f"rpad(coalesce({name}, ''), {width}, ' ')" for name, width in zip(places["column"], widths, strict=True)
+        f"rpad(coalesce({name}, ''), {width}, ' ')" for name, width in zip(places["field"], widths, strict=True)
     )
     lines = lay_out(f"SELECT {line} AS line FROM rows", rows=table)["line"].to_pylist()
     return "".join(f"{text}\r\n" for text in lines).encode("ascii")

@@ -139,7 +139,7 @@ def _homes(
 ) -> dict[str, Text]:
     homes, at = population.homes, population.column("household", who)
     moved_on = homes["moved_on"].to_numpy().astype("datetime64[D]")[at]
-    moved = moved_on > moved_on.min()  # the first day stands for: never
+    moved = ~np.isnat(moved_on)
     before = (on < moved_on) | (moved & (rng.random(len(at)) < quality.late_with_moves))
     found = {}
     for name in ("line1", "unit", "city", "zip", "phone"):

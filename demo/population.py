@@ -29,7 +29,7 @@ class Population:
         people: One row per person: person_id, household, place (in the household), adult, sex, given, middle, nickname,
             surname, former_surname ('' where it never changed), suffix, birth, ssn, state_id, race, language, twin,
             risk.
-        homes: One row per household: line1, unit, city, zip, phone, the same of before (was_...), and moved_on.
+        homes: One row per household: line1, unit, city, zip, phone, the same of before (was_...), and moved_on (NaT where never).
     """
 
     people: pd.DataFrame
@@ -219,7 +219,7 @@ def _homes(count: int, calendar: Calendar, rng: np.random.Generator) -> pd.DataF
     now, was = _addresses(count, rng), _addresses(count, rng)
     moved = calendar.moments(count, rng)
     never = rng.random(count) > 0.2
-    moved[never] = calendar.first - 1
+    moved[never] = np.datetime64("NaT")
     return now.assign(**{f"was_{name}": was[name] for name in was}, moved_on=moved)
 
 
