@@ -16,11 +16,12 @@ ACCEPTED = "(SELECT _record, 'accepted' AS disposition, '' AS reason FROM mapped
 def batch_of(folder: Path, seq: int, rows: str) -> Batch:
     folder.mkdir()
     columns = "(_record, _key, pupil, state_number, _missing)"
-    duckdb.sql(
-        f"""COPY (SELECT _record::BIGINT AS _record, NULL::BIGINT AS _line, _key, md5(_key || _record) AS _hash, 'upsert' AS _action, NULL::VARCHAR AS _version, NULL::VARCHAR AS _problems, _missing::VARCHAR AS
-            _missing, pupil, state_number::VARCHAR AS state_number FROM (VALUES {rows}) AS t{columns})
-            TO '{folder / "mapped.parquet"}' (FORMAT parquet)"""
-    )
+    written = """
+        _record::BIGINT AS _record, NULL::BIGINT AS _line, _key, md5(_key || _record) AS _hash, 'upsert' AS _action,
+        NULL::VARCHAR AS _version, NULL::VARCHAR AS _problems, _missing::VARCHAR AS _missing, pupil,
+        state_number::VARCHAR AS state_number"""
+    source = f"SELECT {written} FROM (VALUES {rows}) AS t{columns}"
+    duckdb.sql(f"COPY ({source}) TO '{folder / 'mapped.parquet'}' (FORMAT parquet)")
     extract = Extract(
         f"x{seq}", "hill_school", "pupils", f"pupils_{seq}.csv", "0" * 64, 1, datetime(2026, 9, seq, tzinfo=UTC),
         date(2026, 9, seq), seq, Holds.FULL, Status.CHECKED, folder / "sent",
