@@ -19,7 +19,6 @@ from standard.errors import BusyError, ExchangeError
 from store.home import Home
 from store.ledger import Ledger, now, run, stage
 
-
 _A_LOOK = 0.5
 """Seconds: `is_held` takes the lock for a moment to look, and a run that starts just then is not turned away."""
 

@@ -1,0 +1,33 @@
+"""The command `kith`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from flows.commands import setup
+from flows.prefect_server import NO_TELEMETRY
+from flows.terminal import EXIT_STATUSES, run_command_line
+
+EPILOG = "\b\nExit statuses:\n" + "\n".join(f"  {status:>3}  {meaning}" for status, meaning in EXIT_STATUSES.items())
+
+app = typer.Typer(
+    name="kith",
+    help="One linked, governed record of the children and families that several agencies each know a part of.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+app.command()(setup.init)
+app.command()(setup.doctor)
+
+
+def main() -> None:
+    """The entry point: runs the command line and exits with its status."""
+    os.environ.update(NO_TELEMETRY)
+    sys.exit(run_command_line(app))

@@ -1,0 +1,83 @@
+"""What went wrong, in words that hold no personal value: for the ledger, for Prefect and for the terminal."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from standard.errors import ExchangeError
+
+_ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("standard", "store", "connectors", "mappings", "expectations", "linkage", "record", "flows", "demo")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a stage of a run did not end."""
+
+    stage: str
+    agency: str | None
+    error: str
+    """The class of the error."""
+    what: str
+    where: str
+    mend: str
+    exit_status: int
+
+    def __str__(self) -> str:
+        return str(ExchangeError(self.what, where=self.where, mend=self.mend))
+
+
+def failure_of(error: BaseException, *, stage: str, agency: str | None = None) -> Failure:
+    """The failure an error is.
+
+    An error of ours says what, where and mend. Of any other only its class and the place in our code are told,
+    because its text may hold what a row holds.
+    """
+    kind = type(error).__name__
+    if isinstance(error, StageFailed):
+        return error.failure
+    if isinstance(error, ExchangeError):
+        return Failure(stage, agency, kind, error.what, error.where, error.mend, error.exit_status)
+    if _is_full_disk(error):
+        what, mend = "the disk is full", "make room, then run again: nothing was lost, nothing is half published"
+        return Failure(stage, agency, kind, what, "the disk of the home", mend, 1)
+    return Failure(
+        stage, agency, kind, f"unexpected {kind}", " < ".join(own_frames(error)) or "outside the exchange's own code",
+        "report it with the places above; its text is not shown, because it may hold what a row holds", 1,
+    )  # fmt: skip
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or os.strerror(errno.ENOSPC) in str(error)
+
+
+def own_frames(error: BaseException) -> list[str]:
+    """Where in our own code an error passed, innermost first: file:line, no text and no values."""
+    places = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    ours = [(path.relative_to(_ROOT), line) for path, line in reversed(places) if path.is_relative_to(_ROOT)]
+    return [f"{path}:{line}" for path, line in ours if path.parts[0] in PACKAGES]
+
+
+class StageFailed(Exception):
+    """What crosses to Prefect in place of any error: its class, exit status and agency. The ledger has the rest."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+        of = f" of {failure.agency}" if failure.agency else ""
+        super().__init__(f"{failure.stage}{of}: {failure.error}, exit status {failure.exit_status}")
+
+
+def to_json(failures: list[Failure]) -> str:
+    """Failures as the ledger keeps them."""
+    return json.dumps([asdict(failure) for failure in failures])
+
+
+def from_json(text: str | None) -> list[Failure]:
+    """Failures as the ledger kept them; of a killed run there are none."""
+    return [Failure(**each) for each in json.loads(text)] if text and text.startswith("[") else []

@@ -1,0 +1,106 @@
+"""Ask every source of an agency for what is new: each feed's files or rows come to the landing area."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import groupby
+from zoneinfo import ZoneInfo
+
+from connectors.doors import Door, open_door, receive
+from connectors.sources import Secrets
+from connectors.wanted import FilesWanted, TableWanted, parse_overlap
+from flows.run import Night
+from mappings.declarations import Feed
+from mappings.load import Agency
+from standard.errors import ExchangeError
+from store.landing import Landing
+from store.runs import stage_of
+
+
+def fetch_agency(night: Night, name: str) -> None:
+    """Polls every feed of an agency. What came stays landed, whatever fails after it.
+
+    Raises:
+        SourceError: A source, or a feed of it, could not be read; the others were asked all the same.
+        DeclarationError: A secret or variable that a source names is missing.
+    """
+    agency = night.agencies[name]
+    with stage_of(night.ledger, night.run.run_id, "fetch", agency=name) as going:
+        going.rows = 0
+        troubles: list[ExchangeError] = []
+        # Backwards: a manifest, and a row others refer to, is asked for after what was put there before it.
+        backwards = [agency.feeds[feed] for feed in reversed(processing_order(agency))]
+        feeds = sorted(backwards, key=lambda feed: feed.source)
+        for source, of_source in groupby(feeds, key=lambda feed: feed.source):
+            came, found = _poll_source(night, agency, source, list(of_source))
+            going.rows, troubles = going.rows + came, troubles + found
+        night.progress(f"{name}: {going.rows} new extracts")
+        if troubles:
+            raise troubles[0]
+
+
+def processing_order(agency: Agency) -> list[str]:
+    """The feeds of an agency, each after those it needs (its manifest, references and lookups)."""
+    ordered: dict[str, None] = {}
+    begun: set[str] = set()
+
+    def place(name: str) -> None:
+        if name in begun:  # placed, or a circle: then the order of declaration decides
+            return
+        begun.add(name)
+        for needed in _needs(agency.feeds[name]):
+            place(needed)
+        ordered[name] = None
+
+    for name in agency.feeds:
+        place(name)
+    return list(ordered)
+
+
+def _needs(feed: Feed) -> list[str]:
+    manifest = [feed.manifest.feed] if feed.manifest else []
+    return [*manifest, *(r.feed for r in feed.references), *(lookup.feed for lookup in feed.lookups.values())]
+
+
+def _poll_source(night: Night, agency: Agency, source: str, feeds: list[Feed]) -> tuple[int, list[ExchangeError]]:
+    """Polls the feeds through one opening of the source; after a feed that fails, the rest through another."""
+    came, troubles, waiting = 0, [], list(feeds)
+    while waiting:
+        asked = len(waiting)
+        try:
+            with open_door(agency.sources[source], Secrets(night.home.keys)) as door:
+                while waiting:
+                    came += _poll(night, agency, waiting.pop(0), door)
+        except ExchangeError as error:
+            troubles.append(error)
+            if len(waiting) == asked:  # it is the source itself that does not open
+                break
+    return came, troubles
+
+
+def _poll(night: Night, agency: Agency, feed: Feed, door: Door) -> int:
+    received = receive(
+        door, wanted_of(feed), agency=agency.agency, feed=feed.feed, holds=feed.holds,
+        ledger=night.ledger, landing=Landing(night.home.landing), run_id=night.run.run_id,
+        now=night.now.astimezone(ZoneInfo(agency.timezone)),
+    )  # fmt: skip
+    for left in received.left:
+        night.progress(f"{agency.agency} {feed.feed}: a file is left for the next poll: {left.reason}")
+    return len(received.extracts)
+
+
+def wanted_of(feed: Feed) -> FilesWanted | TableWanted:
+    """What a feed wants of its source."""
+    arrives = feed.arrives
+    if arrives.files is not None:
+        return FilesWanted(arrives.files)
+    assert arrives.table is not None
+    return TableWanted(
+        table=arrives.table,
+        columns=feed.columns,
+        key=tuple(column for element in feed.key for column in feed.elements[element].sent),
+        watermark=arrives.watermark,
+        overlap=parse_overlap(arrives.overlap) if arrives.overlap else timedelta(0),
+        census=arrives.census,
+        never_read=arrives.never_read,
+    )

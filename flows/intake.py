@@ -1,0 +1,166 @@
+"""Take in what an agency has sent: map, check, account and fold every extract, from where the ledger says it stands."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import sqlalchemy as sa
+from mappings.manifest import manifest_entry
+from mappings.map_extract import map_extract
+
+from expectations.check_batch import check_batch, rules_of
+from flows.fetching import processing_order
+from flows.run import Night
+from mappings.declarations import Feed
+from mappings.load import Agency
+from store.accounts import require_rows_agree, require_sums_hold, write_accounts
+from store.batches import read_batch, write_batch
+from store.extracts import Batch, Checked, Disposition, Extract, Status
+from store.home import literal
+from store.landing import Landing, read_extract
+from store.ledger import extract as extracts
+from store.runs import Stage, stage_of
+from store.state import current_state, fold, next_state_path, put_in_force
+
+log = logging.getLogger(__name__)
+
+UNFINISHED = (Status.LANDED, Status.MAPPED, Status.CHECKED)
+
+
+def load_extracts(night: Night, name: str) -> None:
+    """Loads every extract of an agency that is not finished, by day and in the order in which feeds need each other.
+
+    A feed of which an extract fails waits for the next run; the agency's other feeds go on.
+
+    Raises:
+        Exception: What the first of them failed of, after all others were loaded.
+    """
+    agency = night.agencies[name]
+    failed: dict[str, Exception] = {}
+    for extract_id, feed in _unfinished(night, agency):
+        if feed in failed:
+            continue
+        try:
+            _load(night, agency, extract_id)
+        except Exception as error:
+            failed[feed] = error
+            night.progress(f"{name} {feed}: extract {extract_id} failed: {type(error).__name__}")
+    if failed:
+        raise next(iter(failed.values()))
+
+
+def _unfinished(night: Night, agency: Agency) -> list[tuple[str, str]]:
+    """(extract_id, feed) in the order of loading."""
+    rank = {feed: n for n, feed in enumerate(processing_order(agency))}
+    query = sa.select(extracts.c.extract_id, extracts.c.feed, extracts.c.as_of, extracts.c.seq).where(
+        extracts.c.agency == agency.agency, extracts.c.status.in_(UNFINISHED)
+    )
+    with night.ledger.reading() as connection:
+        rows = connection.execute(query).all()
+    declared = [row for row in rows if row.feed in rank]
+    # A table read tonight already holds whatever the files of earlier days speak of, so tables go first.
+    of_files = {name: feed.arrives.table is None for name, feed in agency.feeds.items()}
+    order = sorted(declared, key=lambda r: (of_files[r.feed], r.as_of, rank[r.feed], r.seq))
+    return [(row.extract_id, row.feed) for row in order]
+
+
+def _load(night: Night, agency: Agency, extract_id: str) -> None:
+    """Brings one extract from where it stands to its end, stage by stage."""
+    extract = read_extract(night.ledger, Landing(night.home.landing), extract_id)
+    feed = agency.feeds[extract.feed]
+    if extract.status is Status.LANDED:
+        _map(night, agency, feed, extract)
+    batch = read_batch(night.home.batches / extract_id, extract)
+    if extract.status is Status.CHECKED or _check(night, feed, batch) is Status.CHECKED:
+        _fold(night, feed, batch)
+
+
+@contextmanager
+def _stage(night: Night, name: str, extract: Extract) -> Iterator[Stage]:
+    of_extract = {"agency": extract.agency, "feed": extract.feed, "extract_id": extract.extract_id}
+    with stage_of(night.ledger, night.run.run_id, name, **of_extract) as going:
+        yield going
+
+
+def _map(night: Night, agency: Agency, feed: Feed, extract: Extract) -> None:
+    with _stage(night, "map", extract) as going:
+        manifest = manifest_entry(night.ledger, agency, feed, extract)
+        batch = map_extract(extract, agency, feed, into=night.home.batches / extract.extract_id, manifest=manifest)
+        write_batch(batch)
+        going.rows = batch.received
+        with night.ledger.writing() as connection:
+            _set_status(connection, extract, Status.MAPPED)
+
+
+def _check(night: Night, feed: Feed, batch: Batch) -> Status:
+    """Gives every row its disposition and writes the accounts; the status that follows."""
+    extract = batch.extract
+    with _stage(night, "check", extract) as going:
+        checked = check_batch(batch, feed, states=partial(_state_in_force, night), ledger=night.ledger)
+        status, reason = _verdict(checked)
+        with night.ledger.writing() as connection:
+            write_accounts(connection, checked)
+            require_sums_hold(connection, extract.extract_id)
+            require_rows_agree(connection, checked)
+            _set_status(connection, extract, status, reason)
+        going.rows = batch.received
+    if status is Status.HELD:
+        night.held.append(extract.extract_id)
+    night.progress(f"{extract.agency} {extract.feed}: {_line(checked)}")
+    return status
+
+
+def _state_in_force(night: Night, agency: str, feed: str) -> Path | None:
+    with night.ledger.reading() as connection:
+        return current_state(connection, agency, feed)
+
+
+def _verdict(checked: Checked) -> tuple[Status, str | None]:
+    if checked.held:
+        return Status.HELD, checked.held
+    superseded = (Disposition.WITHHELD, "superseded_by_newer")
+    if checked.batch.received and checked.counts.get(superseded) == checked.batch.received:
+        return Status.SUPERSEDED, None
+    return Status.CHECKED, None
+
+
+def _line(checked: Checked) -> str:
+    went = {kind: sum(rows for (of, _), rows in checked.counts.items() if of is kind) for kind in Disposition}
+    counts = ", ".join(f"{rows:,} {kind}" for kind, rows in went.items())
+    held = f"; held: {checked.held}" if checked.held else ""
+    return f"{checked.batch.extract.name}: {checked.batch.received:,} received, {counts}{held}"
+
+
+def _fold(night: Night, feed: Feed, batch: Batch) -> None:
+    """Puts the accepted rows in force; the ledger's commit is the moment."""
+    extract = batch.extract
+    with _stage(night, "fold", extract) as going:
+        before = _state_in_force(night, extract.agency, extract.feed)
+        path = next_state_path(night.home, extract, before)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        rows = f"read_parquet({literal(batch.folder / 'rows.parquet')})"
+        fold(before, batch, rows, rules_of(feed), into=path)
+        with night.ledger.writing() as connection:
+            late = _is_late(connection, extract)
+            put_in_force(connection, extract, path)
+            _set_status(connection, extract, Status.LOADED_LATE if late else Status.LOADED)
+        going.rows = batch.received
+
+
+def _is_late(connection: sa.Connection, extract: Extract) -> bool:
+    """Whether an extract of a later day was loaded before this one."""
+    loaded = (Status.LOADED, Status.LOADED_LATE)
+    later = sa.select(sa.literal(1)).where(
+        extracts.c.agency == extract.agency, extracts.c.feed == extract.feed,
+        extracts.c.status.in_(loaded), extracts.c.as_of > extract.as_of.isoformat(),
+    )  # fmt: skip
+    return connection.execute(later.limit(1)).first() is not None
+
+
+def _set_status(connection: sa.Connection, extract: Extract, status: Status, reason: str | None = None) -> None:
+    of_extract = extracts.update().where(extracts.c.extract_id == extract.extract_id)
+    connection.execute(of_extract.values(status=str(status), status_reason=reason))

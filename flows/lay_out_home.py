@@ -1,0 +1,52 @@
+"""Lay out a home for an exchange of one's own: settings, folders, secrets of its own, an example to copy."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from pathlib import Path
+
+from standard.errors import ExchangeError
+from store.home import Home, written_whole
+
+TEMPLATES = Path(__file__).parent / "templates"
+IDENTITY_SECRET = "identity"
+"""Person ids are made with it; whoever loses it cannot make the same ids again."""
+
+
+def lay_out_home(folder: Path, *, name: str | None = None) -> Home:
+    """Makes a home in a folder that is new or empty, private to its owner.
+
+    Raises:
+        ExchangeError: Something lies in the folder already.
+    """
+    root = folder.expanduser().resolve()
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise ExchangeError(
+            "the folder is not empty",
+            where=str(root),
+            mend="name a new folder, or empty this one: nothing is overwritten",
+        )
+    home = Home(root).create()
+    root.chmod(0o700)
+    (home.keys / "known_hosts").touch(mode=0o600)
+    make_identity_secret(home)
+    shutil.copytree(TEMPLATES / "example", root / "example")
+    shutil.copyfile(TEMPLATES / "agencies.md", home.agencies / "README.md")
+    write_settings(home, (TEMPLATES / "exchange.yaml").read_text("utf-8").replace("{{ name }}", name or root.name))
+    return home
+
+
+def write_settings(home: Home, text: str) -> None:
+    """Writes exchange.yaml, last of all: with it the folder is a home."""
+    with written_whole(home.settings_file) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def make_identity_secret(home: Home) -> Path:
+    """The home's own secret for person ids (mode 0600), made where it is not there yet."""
+    path = home.keys / IDENTITY_SECRET
+    if not path.exists():
+        with written_whole(path) as part:
+            part.write_text(secrets.token_hex(32), encoding="ascii")
+    return path

@@ -1,0 +1,45 @@
+"""One night over a home, without Prefect: every agency's intake, then link, publish and report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime
+
+from flows.fetching import fetch_agency
+from flows.intake import load_extracts
+from flows.publishing import link, publish
+from flows.run import NightResult, Progress, open_night
+from store.home import Home
+
+log = logging.getLogger(__name__)
+
+
+def run_night(
+    home: Home, *, now: datetime, agencies: Iterable[str] | None = None, progress: Progress = log.info
+) -> NightResult:
+    """Takes in what every agency has sent, links, publishes and reports; goes on where a killed run stopped.
+
+    Args:
+        home: The exchange's home.
+        now: The moment the night stands for (aware): tables read now speak for its day, lateness is judged by it.
+        agencies: Whose sources are asked; all where nothing is said. The others keep what they sent before.
+        progress: Told one line where something begins or ends.
+
+    Returns:
+        How it went. A failure of one agency, of linkage or of publishing is in it, not raised.
+
+    Raises:
+        BusyError: Another run holds the home.
+        DeclarationError: The settings or an agency's declarations are wrong.
+    """
+    with open_night(home, now=now, agencies=agencies, progress=progress) as night:
+        for agency in night.wanted:
+            with night.surviving("fetch", agency):
+                fetch_agency(night, agency)
+            with night.surviving("load", agency):
+                load_extracts(night, agency)
+        with night.surviving("publish"):
+            link(night)
+            publish(night)
+    return night.result()

@@ -1,0 +1,200 @@
+"""From the states in force to the published record: project, link, publish, report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import sqlalchemy as sa
+from mappings.entities import project_entities, restricted_references
+
+import expectations
+import linkage
+import mappings
+import record
+import standard
+from flows.lay_out_home import IDENTITY_SECRET
+from flows.run import Night
+from linkage.link import LinkageSettings, link_people
+from linkage.people import people_from_entities
+from record.publish import Inputs
+from record.publish import publish as publish_record
+from record.snapshot import current_snapshot, file_sha256, fingerprint
+from record.withhold import entities_to_link, orders_in_force
+from standard.errors import DeclarationError
+from store.home import Home, connect, written_whole
+from store.ledger import extract as extracts
+from store.ledger import person_event
+from store.runs import stage_of
+
+LINKS_VERSION = "links"
+"""The manifest's name for the folder below links/ whose persons a snapshot shows."""
+_DONE = "events.json"
+"""Written last into a folder of links: with it the folder is whole, and is taken again where nothing changed."""
+
+
+@dataclass(frozen=True)
+class Linked:
+    """What a night has to publish."""
+
+    entities: Mapping[str, Path]
+    """Entity -> Parquet of all rows in force, nothing withheld."""
+    restricted: pa.Table
+    """References that a row in force restricts: ref, reason."""
+    links_id: str
+    links: Path
+    """Folder of edges, clusters and persons."""
+
+
+def link(night: Night) -> None:
+    """Projects what is in force and links its persons; the same people are not linked twice.
+
+    Raises:
+        LinkageError: The people cannot be linked.
+    """
+    states = _states_in_force(night)
+    if not states:
+        night.progress("nothing is loaded yet: nothing to link or publish")
+        return
+    work = clear_work(night.home)
+    with stage_of(night.ledger, night.run.run_id, "project") as going:
+        entities = project_entities(night.agencies, states, work / "entities")
+        restricted = restricted_references(night.agencies, states)
+        going.rows = len(states)
+    with stage_of(night.ledger, night.run.run_id, "link") as going:
+        people = _people(night, entities, restricted, work)
+        links_id = _links_id(night.home, people)
+        links = night.home.links / links_id
+        if not (links / _DONE).exists():
+            _link(night, people, links)
+        facts = _facts(links)
+        going.rows = facts["people"]
+    night.progress(f"linked {facts['people']:,} mentions into {facts['persons']:,} persons")
+    night.linked = Linked(entities, restricted, links_id, links)
+
+
+def _states_in_force(night: Night) -> dict[tuple[str, str], Path]:
+    query = sa.select(extracts.c.agency, extracts.c.feed, extracts.c.state_path)
+    with night.ledger.reading() as connection:
+        rows = connection.execute(query.where(extracts.c.state_path.is_not(None))).all()
+    return {(row.agency, row.feed): Path(row.state_path) for row in rows}
+
+
+def clear_work(home: Home) -> Path:
+    """The folder for what is made anew every night, emptied of what a run before left there."""
+    work = home.root / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(mode=0o700)
+    return work
+
+
+def _people(night: Night, entities: Mapping[str, Path], restricted: pa.Table, work: Path) -> Path:
+    """The people table without anybody who is withheld wholly: linkage must not see them either."""
+    orders = orders_in_force(night.ledger)
+    visible = entities_to_link(entities, orders=orders, restricted=restricted, into=work / "visible")
+    with connect(temp=work / ".spill") as con:
+        path: Path = people_from_entities(con, visible, work / "people.parquet")
+    return path
+
+
+def _links_id(home: Home, people: Path) -> str:
+    """Derived from all that decides the outcome: the people, the code and settings of linkage, the ids known before."""
+    known = _known_links(home)
+    parts = [file_sha256(people), fingerprint(Path(linkage.__path__[0])), known.name if known else ""]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
+
+
+def _known_links(home: Home) -> Path | None:
+    """The links of the snapshot in force, whose person ids last."""
+    snapshot = current_snapshot(home)
+    return home.links / snapshot.manifest["versions"][LINKS_VERSION] if snapshot else None
+
+
+def _link(night: Night, people: Path, links: Path) -> None:
+    known = _known_links(night.home)
+    with night.ledger.reading() as connection:
+        spent = set(connection.execute(sa.select(person_event.c.person_id)).scalars())
+    shutil.rmtree(links, ignore_errors=True)
+    done = link_people(
+        people, links, secret=read_identity_secret(night.home), settings=LinkageSettings(),
+        known=known / "persons.parquet" if known else None, spent=spent,
+    )  # fmt: skip
+    people.replace(links / "people.parquet")
+    with written_whole(links / _DONE) as part:
+        part.write_text(json.dumps([asdict(event) for event in done.events]), encoding="utf-8")
+
+
+def read_identity_secret(home: Home) -> bytes:
+    """The home's secret for person ids.
+
+    Raises:
+        DeclarationError: It is not there; no other is made, because every person would get another id.
+    """
+    path = home.keys / IDENTITY_SECRET
+    if not path.is_file():
+        raise DeclarationError(
+            "the secret for person ids is not there", where=str(path), mend="put it back from your copy: kith doctor"
+        )
+    return path.read_bytes().strip()
+
+
+def _facts(links: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((links / "linkage.json").read_text(encoding="utf-8"))
+    return facts
+
+
+def publish(night: Night) -> None:
+    """Publishes the snapshot and writes the report of the run.
+
+    Raises:
+        PublishError: A younger run holds the fence, or the tables cannot be made.
+        AccountError: The accounts of an extract do not hold.
+    """
+    linked = night.linked
+    if linked is None:
+        return
+    with stage_of(night.ledger, night.run.run_id, "publish") as going:
+        snapshot = publish_record(
+            night.home, night.ledger, _inputs(night, linked), run_id=night.run.run_id, fence=night.run.fence
+        )
+        going.rows = sum(table["rows"] for table in snapshot.manifest["tables"].values())
+    night.snapshot_id, night.published = snapshot.snapshot_id, snapshot.is_new
+    verb = "published" if snapshot.is_new else "nothing changed; in force is"
+    night.progress(f"{verb} snapshot {snapshot.snapshot_id}: {going.rows:,} rows")
+    _keep_links_of_the_record(night.home)
+    shutil.rmtree(night.home.root / "work")
+
+
+def _inputs(night: Night, linked: Linked) -> Inputs:
+    events = json.loads((linked.links / _DONE).read_text(encoding="utf-8"))
+    cause = f"links {linked.links_id}"
+    return Inputs(
+        entities=linked.entities,
+        persons=linked.links / "persons.parquet",
+        restricted=linked.restricted,
+        as_of=night.now.astimezone(ZoneInfo(night.settings.night.timezone)).date(),
+        versions=_versions(night, linked),
+        quality={name: count for name, count in _facts(linked.links).items() if isinstance(count, int)},
+        person_events=[{**event, "cause": cause} for event in events],
+    )
+
+
+def _versions(night: Night, linked: Linked) -> dict[str, str]:
+    code = [Path(package.__path__[0]) for package in (standard, mappings, expectations, linkage, record)]
+    declared = {f"agency {name}": fingerprint(agency.folder) for name, agency in night.agencies.items()}
+    return {"code": fingerprint(*code), "model": LinkageSettings().model, LINKS_VERSION: linked.links_id, **declared}
+
+
+def _keep_links_of_the_record(home: Home) -> None:
+    """Removes the links of earlier snapshots: they hold names, and nobody reads them any more."""
+    kept = _known_links(home)
+    for folder in home.links.iterdir():
+        if folder != kept:
+            shutil.rmtree(folder)

@@ -1,0 +1,129 @@
+"""A run over a home while it goes on: what its stages need, what went wrong so far, and how it ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows import failures
+from flows.failures import Failure, failure_of
+from flows.settings import Settings, load_agencies_of, load_settings, open_home_ledger
+from mappings.load import Agency
+from standard.errors import DeclarationError
+from store.home import Home
+from store.ledger import Ledger
+from store.runs import Run, finish_run, hold_home, start_run
+
+if TYPE_CHECKING:
+    from flows.publishing import Linked
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str], None]
+"""Told one line where something begins or ends; never a personal value."""
+
+
+@dataclass(frozen=True)
+class NightResult:
+    """How a night went."""
+
+    run_id: str
+    snapshot_id: str | None
+    """The snapshot in force after the night; None where none was ever published."""
+    published: bool
+    """Whether the night published a new one."""
+    failures: tuple[Failure, ...]
+    held: tuple[str, ...]
+    """Extracts that this night held whole."""
+    report: Path | None
+
+    @property
+    def exit_status(self) -> int:
+        """0, or the status of the first failure, or 5 where all went well but an extract is held."""
+        if self.failures:
+            return self.failures[0].exit_status
+        return 5 if self.held else 0
+
+
+@dataclass
+class Night:
+    """A run while it goes on: what the stages need, and what went wrong so far."""
+
+    home: Home
+    settings: Settings
+    agencies: dict[str, Agency]
+    """All agencies of the exchange; those outside `wanted` keep their state of before."""
+    wanted: tuple[str, ...]
+    ledger: Ledger
+    run: Run
+    now: datetime
+    progress: Progress
+    failures: list[Failure] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+    linked: Linked | None = None
+    snapshot_id: str | None = None
+    published: bool = False
+    report: Path | None = None
+
+    @contextmanager
+    def surviving(self, stage: str, agency: str | None = None) -> Iterator[None]:
+        """Lets the night go on where its body fails; the failure stands in the result."""
+        try:
+            yield
+        except Exception as error:
+            failure = failure_of(error, stage=stage, agency=agency)
+            self.failures.append(failure)
+            log.error("%s of %s failed: %s", stage, agency or "the exchange", failure.error)
+            self.progress(f"{agency or 'exchange'}: {stage} failed: {failure.what}")
+
+    def result(self) -> NightResult:
+        """How the night went so far."""
+        return NightResult(
+            self.run.run_id, self.snapshot_id, self.published, tuple(self.failures), tuple(self.held), self.report
+        )
+
+
+@contextmanager
+def open_night(
+    home: Home, *, now: datetime, agencies: Iterable[str] | None = None, progress: Progress = log.info, wait: int = 0
+) -> Iterator[Night]:
+    """Holds the home (after at most `wait` seconds) and opens a run; after the body it is finished, or failed.
+
+    Raises:
+        BusyError: Another run holds the home.
+        DeclarationError: The settings or an agency's declarations are wrong; nothing was begun.
+    """
+    settings = load_settings(home)
+    declared = load_agencies_of(home, settings)
+    wanted = tuple(declared) if agencies is None else tuple(agencies)
+    if unknown := [name for name in wanted if name not in declared]:
+        raise DeclarationError(
+            f"no agency here is called {unknown[0]!r}",
+            where=str(home.settings_file),
+            mend=f"name one of: {', '.join(declared) or '(there is none yet)'}",
+        )
+    with hold_home(home, wait=wait):
+        ledger = open_home_ledger(home, settings)
+        try:
+            night = Night(home, settings, declared, wanted, ledger, start_run(ledger), now, progress)
+            yield from _until_finished(night)
+        finally:
+            ledger.close()
+
+
+def _until_finished(night: Night) -> Iterator[Night]:
+    try:
+        yield night
+    except BaseException as error:
+        night.failures.append(failure_of(error, stage="run"))
+        raise
+    finally:
+        # A run that is killed stays as running in the ledger and is found dead.
+        state = "failed" if night.failures else "finished"
+        error_text = failures.to_json(night.failures) if night.failures else None
+        finish_run(night.ledger, night.run.run_id, state=state, error=error_text)

@@ -1,0 +1,112 @@
+"""What the ledger knows of an exchange: which runs there were, what is late, what is held, what is published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from flows.failures import from_json
+from flows.timetable import grace_of, is_late, last_due, next_due
+from mappings.load import Agency
+from store.extracts import Status
+from store.home import Home
+from store.ledger import Ledger, extract, run, snapshot, stage
+from store.runs import is_held
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ExchangeStatus:
+    """The state of an exchange; rows are plain mappings, ready for a table or JSON."""
+
+    runs: list[Row]
+    """run_id, started_at, finished_at, state (running, finished, failed, dead), last_stage (begun), failures."""
+    feeds: list[Row]
+    """agency, feed, last_arrival, due (last), next, late (True, False; None where no schedule is declared)."""
+    held: list[Row]
+    """extract_id, agency, feed, name, as_of, reason."""
+    waiting: list[Row]
+    """Extracts that landed and were not finished: agency, feed, name, status. The next run goes on with them."""
+    snapshot: Row | None
+    """snapshot_id, published_at, run_id of the last one published."""
+
+
+def read_status(home: Home, ledger: Ledger, agencies: Mapping[str, Agency], *, now: datetime) -> ExchangeStatus:
+    """The state of an exchange at a moment; reads only."""
+    with ledger.reading() as connection:
+        return ExchangeStatus(
+            runs=_runs(connection, held=is_held(home)),
+            feeds=_feeds(connection, agencies, now),
+            held=_extracts(connection, [Status.HELD]),
+            waiting=_extracts(connection, [Status.LANDED, Status.MAPPED, Status.CHECKED]),
+            snapshot=_last_snapshot(connection),
+        )
+
+
+def _runs(connection: sa.Connection, *, held: bool) -> list[Row]:
+    rows = connection.execute(sa.select(run).order_by(run.c.fence.desc()).limit(10)).mappings().all()
+    return [
+        {
+            "run_id": row["run_id"],
+            "started_at": row["started_at"],
+            "finished_at": row["finished_at"],
+            "state": _state(row["state"], held=held and n == 0),
+            "last_stage": _last_stage(connection, row["run_id"]),
+            "failures": [f"{f.agency or 'exchange'}: {f.stage}: {f.what}" for f in from_json(row["error"])],
+        }
+        for n, row in enumerate(rows)
+    ]
+
+
+def _state(state: str, *, held: bool) -> str:
+    """A run that stands as running while nobody holds the home was killed."""
+    return "dead" if state == "running" and not held else state
+
+
+def _last_stage(connection: sa.Connection, run_id: str) -> str | None:
+    query = sa.select(stage).where(stage.c.run_id == run_id).order_by(stage.c.stage_id.desc()).limit(1)
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        return None
+    return " ".join(str(part) for part in (row["agency"], row["feed"], row["name"], row["state"]) if part)
+
+
+def _feeds(connection: sa.Connection, agencies: Mapping[str, Agency], now: datetime) -> list[Row]:
+    newest = sa.select(extract.c.agency, extract.c.feed, sa.func.max(extract.c.received_at).label("at"))
+    came = {(r.agency, r.feed): r.at for r in connection.execute(newest.group_by(extract.c.agency, extract.c.feed))}
+    return [
+        _feed(agency, feed_name, came.get((name, feed_name)), now)
+        for name, agency in agencies.items()
+        for feed_name in agency.feeds
+    ]
+
+
+def _feed(agency: Agency, feed_name: str, arrived: str | None, now: datetime) -> Row:
+    row: Row = {"agency": agency.agency, "feed": feed_name, "last_arrival": arrived}
+    arrives = agency.feeds[feed_name].arrives
+    if not arrives.schedule:
+        return row | {"due": None, "next": None, "late": None}
+    last = datetime.fromisoformat(arrived) if arrived else None
+    cron, zone, grace = arrives.schedule, agency.timezone, grace_of(arrives.grace)
+    return row | {
+        "due": last_due(cron, timezone=zone, now=now).isoformat(timespec="minutes"),
+        "next": next_due(cron, timezone=zone, now=now).isoformat(timespec="minutes"),
+        "late": is_late(cron, timezone=zone, grace=grace, last_arrival=last, now=now),
+    }
+
+
+def _extracts(connection: sa.Connection, statuses: list[Status]) -> list[Row]:
+    columns = [extract.c[name] for name in ("extract_id", "agency", "feed", "name", "as_of", "status", "status_reason")]
+    query = sa.select(*columns).where(extract.c.status.in_(statuses)).order_by(extract.c.seq)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _last_snapshot(connection: sa.Connection) -> Row | None:
+    query = sa.select(snapshot).order_by(snapshot.c.fence.desc()).limit(1)
+    row = connection.execute(query).mappings().first()
+    return {name: row[name] for name in ("snapshot_id", "published_at", "run_id")} if row else None
