@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import secrets
-import shutil
 from pathlib import Path
 
 from standard.errors import ExchangeError
@@ -31,10 +31,16 @@ def lay_out_home(folder: Path, *, name: str | None = None) -> Home:
     root.chmod(0o700)
     (home.keys / "known_hosts").touch(mode=0o600)
     make_identity_secret(home)
-    shutil.copytree(TEMPLATES / "example", root / "example")
-    shutil.copyfile(TEMPLATES / "agencies.md", home.agencies / "README.md")
-    write_settings(home, (TEMPLATES / "exchange.yaml").read_text("utf-8").replace("{{ name }}", name or root.name))
+    _copy(TEMPLATES / "agencies.md", home.agencies / "README.md")
+    for path in (p for p in (TEMPLATES / "example").rglob("*") if p.is_file()):
+        _copy(path, root / path.relative_to(TEMPLATES))
+    write_settings(home, (TEMPLATES / "exchange.yaml").read_text("utf-8").replace("{{ name }}", json.dumps(name or root.name)))
     return home
+
+
+def _copy(path: Path, to: Path) -> None:
+    with written_whole(to) as part:
+        part.write_bytes(path.read_bytes())
 
 
 def write_settings(home: Home, text: str) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from prefect import serve
 from prefect.deployments.runner import RunnerDeployment
-from prefect.types.entrypoint import EntrypointType
 from prefect.schedules import Cron, Schedule
+from prefect.types.entrypoint import EntrypointType
 
 from flows.pull_and_publish import pull_and_publish
 from flows.settings import Settings

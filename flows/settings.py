@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,8 +55,19 @@ def agency_folders(home: Home, settings: Settings) -> dict[str, Path]:
     """Where each agency that takes part is declared: the home's own folder comes before the repository's.
 
     Raises:
-        DeclarationError: An agency named in exchange.yaml has no folder.
+        DeclarationError: An agency that exchange.yaml names has no folder, or takes no part.
     """
+    folders = _folders(home, settings)
+    if unknown := [name for name in settings.sources if name not in folders]:
+        raise DeclarationError(
+            f"sources are overridden for {unknown[0]!r}, which takes no part",
+            where=str(home.settings_file),
+            mend=f"name one of: {', '.join(folders) or '(there is none yet)'}",
+        )
+    return folders
+
+
+def _folders(home: Home, settings: Settings) -> dict[str, Path]:
     own = {folder.parent.name: folder.parent for folder in sorted(home.agencies.glob("*/agency.yaml"))}
     if settings.agencies is None:
         return own
@@ -93,17 +103,7 @@ def load_agencies_of(home: Home, settings: Settings) -> dict[str, Agency]:
         DeclarationError: One of them is wrong; with file and line.
     """
     folders = agency_folders(home, settings)
-    _require_known(settings.sources, folders, home)
     return {name: load_agency_of(folder, home, settings) for name, folder in folders.items()}
-
-
-def _require_known(named: Collection[str], folders: Collection[str], home: Home) -> None:
-    if unknown := [name for name in named if name not in folders]:
-        raise DeclarationError(
-            f"sources are overridden for {unknown[0]!r}, which takes no part",
-            where=str(home.settings_file),
-            mend=f"name one of: {', '.join(folders) or '(there is none yet)'}",
-        )
 
 
 def load_agency_of(folder: Path, home: Home, settings: Settings) -> Agency:

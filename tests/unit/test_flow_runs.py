@@ -69,7 +69,8 @@ def test_fences_grow_with_every_run(ledger: Ledger) -> None:
 def test_a_killed_run_and_its_stage_are_seen_as_dead_by_the_next(home: Home, ledger: Ledger) -> None:
     script = (
         "import sys, time; from pathlib import Path\n"
-        "from store.home import Home; from store.ledger import open_ledger\nfrom store.runs import hold_home, stage_of, start_run\n"
+        "from store.home import Home; from store.ledger import open_ledger\n"
+        "from store.runs import hold_home, stage_of, start_run\n"
         "home = Home(Path(sys.argv[1])); ledger = open_ledger(home.ledger_file)\n"
         "with hold_home(home), stage_of(ledger, start_run(ledger).run_id, 'map', agency='a'):\n"
         "  print('mapping', flush=True); time.sleep(60)"
