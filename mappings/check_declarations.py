@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,13 @@ import duckdb
 
 from mappings.check_entities import check_entities
 from mappings.check_sql import SqlCheck
-from mappings.compile import levels, needs, sql_of, value_name
+from mappings.columns import column_key
+from mappings.compile import levels, needs, sql_of
 from mappings.conversions import SQL_TYPES
 from mappings.crosswalks import Crosswalk
 from mappings.declarations import Element, Feed, template_parts
 from mappings.layouts import Layout
 from mappings.places import Place
-from standard.errors import DeclarationError
 
 
 @dataclass(frozen=True)
@@ -44,11 +43,6 @@ def check_feed(feed: Feed, declared: Declared, connection: duckdb.DuckDBPyConnec
     _check_references(feed, declared, place)
     _check_sql(feed, declared, SqlCheck(connection, place))
     check_entities(feed, declared.feeds, declared.crosswalks, place)
-
-
-def column_key(name: str) -> str:
-    """A column's name as it is compared: without regard to case and punctuation."""
-    return re.sub(r"[\W_]+", "", name).casefold() or name
 
 
 def _check_names(feed: Feed, declared: Declared, place: Place) -> None:
@@ -177,16 +171,13 @@ def _check_references(feed: Feed, declared: Declared, place: Place) -> None:
 
 
 def _check_sql(feed: Feed, declared: Declared, check: SqlCheck) -> None:
-    sent = {column: "VARCHAR" for column in feed.columns}
     for name, element in feed.elements.items():
         if element.sql is None:
             continue
-        unknown = [column for column in element.sent if column not in sent]
-        assert not unknown
         others = {f"{{{other}}}": SQL_TYPES[feed.elements[other].common_type] for other in needs(element)}
         used = {column: "VARCHAR" for column in element.sent}
         kind = SQL_TYPES[element.common_type]
-        check.expression(f"CAST((\n{sql_of(element)}\n) AS {kind})", used | others, "elements", name)
+        check.expression(f"TRY_CAST((\n{sql_of(element)}\n) AS {kind})", used | others, "elements", name)
     row = check.row_of(feed, declared.feeds)
     if feed.deleted_when is not None:
         check.condition(feed.deleted_when, row, "deleted_when")
@@ -198,6 +189,3 @@ def _check_sql(feed: Feed, declared: Declared, check: SqlCheck) -> None:
         for number, values in enumerate(rows):
             if "when" in values:
                 check.condition(values["when"], row, "entities", entity, number)
-
-
-__all__ = ["Declared", "DeclarationError", "check_feed", "column_key", "value_name"]

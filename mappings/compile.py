@@ -11,7 +11,7 @@ from importlib.resources import files
 import duckdb
 
 from mappings.code_lookup import CodeNames, look_up
-from mappings.conversions import SQL_TYPES, Names, cases, conversion
+from mappings.conversions import SQL_TYPES, Names, cases, conversion, sql_conversion
 from mappings.crosswalks import Crosswalk
 from mappings.declarations import Element, Feed
 from store.home import literal, quoted
@@ -33,7 +33,8 @@ class CompiledFeed:
     select: str
     """One row per record, with the columns of mapped.parquet (see `mapped_columns`)."""
     select_key: str
-    """`_record` and `_key` alone: for records of which no more can be read, and for a census."""
+    """`_record`, `_key` and `_key_start` (the parts of the key before the first that is missing or has not its form):
+    for records of which no more can be read, and for a census."""
 
 
 def mapped_columns(feed: Feed) -> dict[str, str]:
@@ -67,7 +68,10 @@ def compile_feed(feed: Feed, crosswalks: Mapping[str, Crosswalk], *, as_of: dt.d
     plan = _Plan(feed, crosswalks, as_of)
     names = list(feed.elements)
     return CompiledFeed(
-        plan.select(names, _row(feed)), plan.select(_with_needed(feed, feed.key), ["_record", f"{_key(feed)} AS _key"])
+        plan.select(names, _row(feed)),
+        plan.select(
+            _with_needed(feed, feed.key), ["_record", f"{_key(feed)} AS _key", f"{_key_start(feed)} AS _key_start"]
+        ),
     )
 
 
@@ -123,6 +127,15 @@ def _key(feed: Feed) -> str:
     return " || '|' || ".join(f"CAST({quoted(name)} AS VARCHAR)" for name in feed.key)
 
 
+def _key_start(feed: Feed) -> str:
+    start = "''"
+    for name in reversed(feed.key):
+        formless = literal(f" {name}:bad_identifier ")
+        part = f"CASE WHEN NOT contains(concat(' ', _problems, ' '), {formless}) THEN CAST({quoted(name)} AS VARCHAR) END"
+        start = f"coalesce('|' || {part} || {start}, '')"
+    return f"nullif(substr({start}, 2), '')"
+
+
 def _row(feed: Feed) -> list[str]:
     """The final row over the plain names of the elements."""
     columns = ["_record", "_line", f"{_key(feed)} AS _key", "_hash", f"{_action(feed)} AS _action"]
@@ -171,9 +184,7 @@ class _Plan:
         """Two steps: candidates and looked-up codes, then values with their problems and missing reasons."""
         first, second, joins = ["before.*"], ["*"], []
         for number, (name, element) in enumerate(elements.items()):
-            if element.sql is not None:
-                second.append(f"{_own_sql(element)} AS {value_name(name)}")
-            elif element.code is not None:
+            if element.code is not None:
                 joins += self._code(f"{alias}_{number}", name, first)
             else:
                 self._converted(name, element, first, second)
@@ -204,7 +215,7 @@ class _Plan:
 
     def _converted(self, name: str, element: Element, first: list[str], second: list[str]) -> None:
         names = Names(_text_name(name, element), _part(name, "c"), self.as_of)
-        found = conversion(element, names)
+        found = sql_conversion(element, names, sql_of(element)) if element.sql else conversion(element, names)
         if found.candidate is not None:
             first.append(f"{found.candidate} AS {names.candidate}")
         problems = [(condition, f"{name}:{word}" if word else "") for condition, word in found.problems]
@@ -238,6 +249,9 @@ def _has_own_text(element: Element) -> bool:
 
 
 def _text_name(name: str, element: Element) -> str:
+    """Where the text stands that an element is read from; for `sql` the expression's own value."""
+    if element.sql is not None:
+        return _part(name, "c")
     return _part(name, "t") if _has_own_text(element) else quoted(element.sent[0])
 
 
@@ -251,18 +265,8 @@ def _text(element: Element) -> str:
     return f"CASE WHEN {text} NOT IN ({', '.join(literal(value) for value in element.null_values)}) THEN {text} END"
 
 
-def _own_sql(element: Element) -> str:
-    value = f"CAST((\n{sql_of(element)}\n) AS {SQL_TYPES[element.common_type]})"
-    return f"nullif(trim({value}), '')" if element.common_type == "text" else value
-
-
 def _problems(elements: Mapping[str, Element]) -> str:
-    found = []
-    for name, element in elements.items():
-        if element.sql is None:
-            found.append(_part(name, "p"))
-        elif element.required:
-            found.append(f"CASE WHEN {value_name(name)} IS NULL THEN {literal(f'{name}:blank_required')} END")
+    found = [_part(name, "p") for name in elements]
     marks = [
         f"CASE WHEN contains(_marks, {literal(f'|{column}:{code}|')}) THEN {literal(f'{name}:{code}')} END"
         for name, element in elements.items()
@@ -274,9 +278,4 @@ def _problems(elements: Mapping[str, Element]) -> str:
 
 
 def _missing(elements: Mapping[str, Element]) -> str:
-    found = []
-    for name, element in elements.items():
-        reason = literal(f"{name}:{element.blank}")
-        absent = f"CASE WHEN {value_name(name)} IS NULL THEN {reason} END"
-        found.append(absent if element.sql is not None else _part(name, "m"))
-    return f"nullif(concat_ws(' ', {', '.join(found)}), '')"
+    return f"nullif(concat_ws(' ', {', '.join(_part(name, 'm') for name in elements)}), '')"

@@ -49,6 +49,17 @@ def conversion(element: Element, names: Names) -> Conversion:
     return _CONVERSIONS[element.kind](element, names)
 
 
+def sql_conversion(element: Element, names: Names, sql: str) -> Conversion:
+    """The SQL of an element that is declared as SQL; a value that is not of the declared type is a problem."""
+    kind = SQL_TYPES[element.common_type]
+    if element.common_type == "text":
+        return Conversion(f"nullif(trim(CAST((\n{sql}\n) AS VARCHAR)), '')", names.candidate)
+    value = f"TRY_CAST({names.candidate} AS {kind})"
+    word = {"date": "date", "timestamp": "date", "boolean": "boolean"}.get(element.common_type, "number")
+    problem = (f"{names.candidate} IS NOT NULL AND {value} IS NULL", f"unparsable_{word}")
+    return Conversion(f"(\n{sql}\n)", value, (problem,), ((f"{names.candidate} IS NOT NULL", "unparsable"),))
+
+
 def cases(words: Cases, *, otherwise: str = "NULL") -> str:
     """An SQL CASE giving the first word whose condition holds; an empty word is NULL."""
     if not words:

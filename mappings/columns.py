@@ -1,0 +1,93 @@
+"""Which column of a file is which declared column, and what to say where they differ."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mappings.compile import needs
+from mappings.declarations import Feed
+from store.extracts import FileFinding, Severity
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Declared column -> its name in the file; findings, and whether the file must be held for its layout."""
+
+    names: dict[str, str]
+    findings: tuple[FileFinding, ...] = ()
+    hold: bool = False
+    share: float = 1.0
+    """Share of the declared columns that are there."""
+
+
+def column_key(name: str) -> str:
+    """A column's name as it is compared: without regard to case and punctuation."""
+    return re.sub(r"[\W_]+", "", name).casefold() or name
+
+
+def match_columns(feed: Feed, present: Sequence[str]) -> Matched:
+    """Matches the columns a file has to those the feed declares: by name, whatever their order.
+
+    Args:
+        feed: The declaration.
+        present: The names in the file, in order, as sent.
+    """
+    repeated = {key for key, count in Counter(column_key(name) for name in present).items() if count > 1}
+    by_key = {column_key(name): name for name in reversed(present)}
+    exact = set(present)
+    names: dict[str, str] = {}
+    findings: list[FileFinding] = []
+    for column in feed.columns:
+        found = column if column in exact else by_key.get(column_key(column))
+        if found is None:
+            others = [column_key(other) for other in feed.format.aliases.get(column, ())]
+            found = next((by_key[other] for other in others if other in by_key), None)
+            if found is not None:
+                findings.append(_finding("renamed_column", Severity.WARNING, f"{column} came as {_shown(found)}"))
+        elif found != column:
+            findings.append(_finding("recased_column", Severity.NOTE, f"{column} came as {_shown(found)}"))
+        if found is not None:
+            names[column] = found
+    missing = tuple(column for column in feed.columns if column not in names)
+    vital = vital_columns(feed)
+    findings += [
+        _finding("missing_column", Severity.ERROR if column in vital else Severity.WARNING, column) for column in missing
+    ]
+    taken = set(names.values())
+    findings += [_finding("new_column", Severity.WARNING, _shown(name)) for name in present if name not in taken]
+    doubled = sorted(column for column in names if column_key(names[column]) in repeated)
+    findings += [_finding("repeated_column", Severity.ERROR, column) for column in doubled]
+    share = len(names) / len(feed.columns)
+    return Matched(names, tuple(findings), bool(doubled or vital & set(missing)), share)
+
+
+def vital_columns(feed: Feed) -> set[str]:
+    """Columns without which a file is held: of the key, version, actions, sender, and of what is required."""
+    elements = set(feed.key) | {name for name, element in feed.elements.items() if element.required}
+    elements |= {feed.version} if feed.version else set()
+    elements |= {feed.actions.element} if feed.actions else set()
+    waiting = list(elements)
+    while waiting:
+        waiting += [other for other in needs(feed.elements[waiting.pop()]) if other not in elements]
+        elements |= set(waiting)
+    columns = {column for name in elements for column in feed.elements[name].sent}
+    return columns | ({feed.sender.column} if feed.sender else set())
+
+
+def firm_columns(feed: Feed) -> set[str]:
+    """Columns whose values have such a form that a value of another column would not be taken for one of theirs."""
+    firm = [e for e in feed.elements.values() if e.date or e.timestamp or (e.identifier and e.identifier.width)]
+    return {column for element in firm for column in element.sent}
+
+
+def _finding(code: str, severity: Severity, detail: str) -> FileFinding:
+    return FileFinding(code, severity, detail)
+
+
+def _shown(name: str) -> str:
+    """A column's name as it may be shown: a file without its header would show a person's values here."""
+    plain = re.fullmatch(r"[A-Za-z_][\w .#/()-]{0,60}", name)
+    return name if plain else f"a column with a name of {len(name)} characters"

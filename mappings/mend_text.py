@@ -1,0 +1,75 @@
+"""Text as it was meant: edges trimmed, doubly encoded UTF-8 repaired where provable, lost characters marked."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_REPLACEMENT = "\ufffd".encode()
+_BLANKS = (b"\t", b"\n", b"\r", b"\xc2\xa0", b"\x0b", b"\x0c")
+# What the bytes 80 to BF of UTF-8 turn into where they are read as Windows 1252 (five of them stay controls).
+_FOLLOWING = "\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122"
+_DOUBLED = f"[\u00c2-\u00df][{_FOLLOWING}]|[\u00e0-\u00ef][{_FOLLOWING}]{{2}}|[\u00f0-\u00f4][{_FOLLOWING}]{{3}}"
+
+
+def mend_text(values: pa.Array) -> tuple[pa.Array, dict[str, pa.Array]]:
+    """The values of one column mended, and problem code -> which rows have it.
+
+    Args:
+        values: Text, NULL where nothing came.
+    """
+    data = _bytes_of(values)
+    if any(blank in data for blank in _BLANKS):
+        values = pc.utf8_trim_whitespace(values)
+    if data.isascii():
+        return values, {}
+    marks = {}
+    doubled = pc.fill_null(pc.match_substring_regex(values, _DOUBLED), False)
+    if pc.any(doubled).as_py():
+        values, repaired = _repair(values, doubled)
+        marks["repaired_text"] = repaired
+    if _REPLACEMENT in data:
+        marks["replaced_bytes"] = pc.fill_null(pc.match_substring(values, "\ufffd"), False)
+    return values, {code: rows for code, rows in marks.items() if pc.any(rows).as_py()}
+
+
+def _bytes_of(values: pa.Array) -> bytes:
+    """All characters of an array in one piece (of its whole buffer, should the array be a part of it)."""
+    buffer = values.buffers()[2]
+    return buffer.to_pybytes() if buffer is not None else b""
+
+
+def _repair(values: pa.Array, doubled: pa.Array) -> tuple[pa.Array, pa.Array]:
+    damaged = pc.unique(values.filter(doubled)).to_pylist()
+    meant = {value: text for value in damaged if (text := undouble(value)) is not None}
+    if not meant:
+        return values, pa.array([False] * len(values))
+    place = pc.index_in(values, value_set=pa.array(list(meant), pa.string()))
+    texts = pc.take(pa.array(list(meant.values()), pa.string()), place)
+    return pc.coalesce(texts, values), pc.is_valid(place)
+
+
+def undouble(value: str) -> str | None:
+    """The text whose UTF-8 bytes were taken for Windows 1252 ("JosÃ©"); None where that cannot be proved."""
+    try:
+        meant = b"".join(_byte_of(character) for character in value).decode("utf-8")
+    except (UnicodeEncodeError, UnicodeDecodeError):
+        return None
+    return None if meant == value else meant
+
+
+def _byte_of(character: str) -> bytes:
+    return character.encode("latin-1" if "\u0080" <= character <= "\u009f" else "cp1252")
+
+
+def mend_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch of records as sent with its text columns mended and `_marks` filled: `|column:code|...`, NULL for none."""
+    arrays = {name: batch.column(name) for name in batch.schema.names}
+    marks: list[pa.Array] = []
+    for name in batch.schema.names[3:]:
+        arrays[name], found = mend_text(arrays[name])
+        marks += [pc.if_else(rows, f"|{name}:{code}|", "") for code, rows in found.items()]
+    if marks:
+        joined = pc.binary_join_element_wise(*marks, "")
+        arrays["_marks"] = pc.if_else(pc.equal(joined, ""), None, joined)
+    return pa.RecordBatch.from_arrays(list(arrays.values()), schema=batch.schema)

@@ -1,0 +1,204 @@
+"""Reading delimited files: every record under its number and line, a record with too many fields never shifted."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from mappings.columns import match_columns
+from mappings.declarations import Feed, Format
+from mappings.numbering import Numbering
+from mappings.reading import Reading
+from mappings.text_stream import TextStream, last_line, records_of, split_record
+from store.extracts import Severity
+
+BLOCK = 1 << 20
+"""Bytes parsed at a time; no record is longer."""
+
+
+@dataclass
+class _File:
+    """A delimited file while it is read."""
+
+    feed: Feed
+    stream: TextStream
+    header: list[str]
+    names: dict[str, str]
+    reading: Reading
+    line: int = 1
+    """The line on which the first record starts."""
+
+
+def read_delimited(path: Path, feed: Feed) -> Reading:
+    """Opens a delimited file.
+
+    Records that do not have as many fields as the header, and records that a quote which was never closed has run
+    together, become unreadable; the others are given. A file that is not what was declared is held, and each of its
+    lines then counts as one unreadable record.
+    """
+    reading = Reading(feed.columns, iter(()))
+    stop = read_trailer(path, feed.format, reading)
+    stream = TextStream(path, feed.format.encoding, stop=stop)
+    file = _File(feed, stream, [], {}, reading)
+    if _read_header(file):
+        reading.batches = _batches(file)
+    return reading
+
+
+def read_trailer(path: Path, form: Format, reading: Reading) -> int | None:
+    """Reads the trailer, if one is declared: the byte at which it begins, its count into `reading.declared`."""
+    if form.trailer is None or path.stat().st_size == 0:
+        return None
+    begin, line = last_line(path, form.encoding)
+    prefix = form.trailer.prefix
+    fields = split_record(line, delimiter=form.delimiter, quote=form.quote)
+    if form.kind == "fixed_width" and line.startswith(prefix):
+        fields = [prefix, *line.removeprefix(prefix).split()]
+    if not fields or fields[0].strip() != prefix:
+        reading.hold_for("truncated", "no_trailer", f"the last line is no trailer {prefix}")
+        return None
+    told = fields[form.trailer.count_field - 1].strip() if len(fields) >= form.trailer.count_field else ""
+    if told.isdecimal():
+        reading.declared = int(told)
+    else:
+        reading.hold_for("truncated", "bad_trailer", "the trailer tells no count")
+    return begin
+
+
+def _read_header(file: _File) -> bool:
+    """Finds out which column is which; False where the file cannot be read as declared (and is then held)."""
+    form, reading, head = file.feed.format, file.reading, file.stream.head()
+    if not head.strip("\r\n \ufffd"):
+        reading.hold_for("empty", "empty_file", "the file holds no text")
+        return False
+    first, used, lines = _first_record(head, form)
+    if form.header:
+        file.stream.skip(head[:used])
+        file.line = lines + 1
+    file.header = [name.strip() for name in first] if form.header else list(form.columns)
+    matched = match_columns(file.feed, file.header)
+    if matched.share < 0.5 or len(first) != len(file.header):
+        _hold_layout(file, head)
+        return False
+    file.names = matched.names
+    reading.findings += matched.findings
+    if matched.hold:
+        reading.hold = reading.hold or "layout"
+    note_encoding(file.stream, reading)
+    return True
+
+
+def note_encoding(stream: TextStream, reading: Reading) -> None:
+    """Finds that a byte order mark proves another encoding than the declared one."""
+    if stream.encoding.removesuffix("-le").removesuffix("-be") != stream.declared.removesuffix("-sig"):
+        reading.find("encoding_changed", Severity.WARNING, f"the byte order mark proves {stream.encoding}")
+
+
+def _first_record(head: str, form: Format) -> tuple[list[str], int, int]:
+    """The first record that is not blank, the characters up to its end, and the lines up to its end."""
+    used: list[str] = []
+
+    def lines() -> Iterator[str]:
+        for line in io.StringIO(head, newline=""):
+            used.append(line)
+            yield line
+
+    try:
+        rows = records_of(lines(), delimiter=form.delimiter, quote=form.quote, escape=form.escape)
+        first = next((row for row in rows if any(field.strip() for field in row)), [])
+    except csv.Error:  # a field longer than any name of a column
+        first = []
+    return first, len("".join(used)), len(used)
+
+
+def _hold_layout(file: _File, head: str) -> None:
+    """Says why the first line is not the declared one; each line of the file counts as one record."""
+    form = file.feed.format
+    line = next((line for line in head.splitlines() if line.strip()), "")
+    for other in ",;\t|^~":
+        names = split_record(line, delimiter=other, quote=form.quote)
+        if other != form.delimiter and match_columns(file.feed, [name.strip() for name in names]).share >= 0.5:
+            file.reading.hold_for("layout", "wrong_delimiter", f"the columns are parted by {other!r}")
+            break
+    else:
+        code, what = ("missing_header", "few or none of the declared columns are") if form.header else (
+            "other_columns", "another number of columns than declared is")  # fmt: skip
+        file.reading.hold_for("layout", code, f"{what} in the first line")
+        if form.header:
+            file.line = 1
+            file.reading.lines_unread = 1  # the line that was taken for a header may be a record
+    file.reading.first_line_unread = file.line
+    file.reading.lines_unread += count_lines(file.stream)
+    file.reading.records = file.reading.lines_unread
+
+
+def read_lines(path: Path, feed: Feed) -> Reading:
+    """A file on which the parser gave up (a quote that is never closed swallows it): held, each line one record."""
+    reading = Reading(feed.columns, iter(()))
+    stop = read_trailer(path, feed.format, reading)
+    stream = TextStream(path, feed.format.encoding, stop=stop)
+    reading.lines_unread = max(count_lines(stream) - int(feed.format.header), 0)
+    reading.first_line_unread = 1 + int(feed.format.header)
+    reading.records = reading.lines_unread
+    reading.hold_for("unreadable", "unclosed_quote", "a value longer than any real one: a quote is never closed")
+    return reading
+
+
+def count_lines(stream: TextStream) -> int:
+    """The lines that are not blank from where a stream stands to its end."""
+    count, rest = 0, b""
+    while piece := stream.read(BLOCK):
+        *lines, rest = (rest + piece).splitlines(keepends=True) if piece else []
+        count += sum(1 for line in lines if line.strip())
+    return count + bool(rest.strip())
+
+
+def _batches(file: _File) -> Iterator[pa.RecordBatch]:
+    """The records in order; one batch is held back, because only the end of the file shows whether it ends whole."""
+    if not file.stream.head().strip("\r\n"):
+        return
+    numbering, held_back = Numbering(file.reading, file.feed, file.names, file.header, file.line), None
+    for batch in _parsed(file, numbering):
+        if held_back is not None:
+            yield numbering.number(held_back)
+        held_back = batch
+    open_end = held_back is not None and _ends_in_quote(file, held_back)
+    yield numbering.number(held_back, final=True, open_end=open_end)
+    if not open_end and not file.feed.format.trailer and file.stream.ends_open:
+        file.reading.find("no_final_line_end", Severity.NOTE, "the last line has no end; it may be cut")
+
+
+def _parsed(file: _File, numbering: Numbering) -> Iterator[pa.RecordBatch]:
+    """Batches as the parser splits them, every column as text under its place in the file (`c0`, `c1`, ...)."""
+    form, names = file.feed.format, [f"c{place}" for place in range(len(file.header))]
+    # One thread is as fast as several here, and only with one does the parser know the numbers of the rows.
+    yield from pa_csv.open_csv(
+        pa.PythonFile(file.stream, mode="r"),
+        read_options=pa_csv.ReadOptions(use_threads=False, block_size=BLOCK, column_names=names),
+        parse_options=pa_csv.ParseOptions(
+            delimiter=form.delimiter, quote_char=form.quote or False, escape_char=form.escape or False,
+            newlines_in_values=form.quote is not None, ignore_empty_lines=False,
+            invalid_row_handler=numbering.set_aside,
+        ),
+        convert_options=pa_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+        ),
+    )  # fmt: skip
+
+
+def _ends_in_quote(file: _File, batch: pa.RecordBatch) -> bool:
+    """Whether the last value of the file began with a quote that was never closed: the file is cut there."""
+    quote = file.feed.format.quote
+    if quote is None or not batch.num_rows:
+        return False
+    value = batch.column(batch.num_columns - 1)[-1].as_py() or ""
+    opened = quote + value.replace(quote, quote * 2)
+    if len(opened) >= len(file.stream.tail):
+        return True
+    return any(file.stream.tail.endswith(before + opened) for before in (file.feed.format.delimiter, "\n", "\r"))

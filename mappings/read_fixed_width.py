@@ -1,0 +1,78 @@
+"""Reading fixed-width files: one record a line, fields by their characters; a record that is too short is set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+
+from mappings.declarations import Feed
+from mappings.layouts import Layout
+from mappings.read_delimited import BLOCK, note_encoding, read_trailer
+from mappings.reading import Reading, Unreadable, schema_of
+from mappings.text_stream import TextStream
+
+
+def read_fixed_width(path: Path, feed: Feed, layout: Layout) -> Reading:
+    """Opens a fixed-width file; a record that ends before its last mapped field does becomes unreadable."""
+    reading = Reading(feed.columns, iter(()))
+    stop = read_trailer(path, feed.format, reading)
+    stream = TextStream(path, feed.format.encoding, stop=stop)
+    if not stream.head().strip("\r\n \ufffd"):
+        reading.hold_for("empty", "empty_file", "the file holds no text")
+        return reading
+    note_encoding(stream, reading)
+    reading.batches = _batches(stream, feed, layout, reading)
+    return reading
+
+
+def _batches(stream: TextStream, feed: Feed, layout: Layout, reading: Reading) -> Iterator[pa.RecordBatch]:
+    mapped = {column for element in feed.elements.values() for column in element.sent}
+    least = max(field.end for field in layout.fields if field.name in mapped)
+    line = 1
+    for batch in _lines(stream):
+        lines = batch.column(0)
+        numbers = np.arange(line, line + len(lines), dtype=np.int64)
+        line += len(lines)
+        is_record = np.asarray(pc.not_equal(pc.utf8_trim_whitespace(lines), "").to_numpy(zero_copy_only=False), dtype=bool)
+        records = reading.records + np.cumsum(is_record)
+        reading.records += int(is_record.sum())
+        long_enough = np.asarray(pc.utf8_length(lines).to_numpy(zero_copy_only=False)) >= least
+        _set_aside(reading, layout, lines, np.flatnonzero(is_record & ~long_enough), records, numbers)
+        keep = pa.array(is_record & long_enough)
+        yield _split(lines.filter(keep), layout, reading, pa.array(records).filter(keep), pa.array(numbers).filter(keep))
+
+
+def _lines(stream: TextStream) -> Iterator[pa.RecordBatch]:
+    """The lines, blank ones too. NUL parts the fields of the parser, because the stream lets no NUL through."""
+    yield from pa_csv.open_csv(
+        pa.PythonFile(stream, mode="r"),
+        read_options=pa_csv.ReadOptions(use_threads=False, block_size=BLOCK, column_names=["line"]),
+        parse_options=pa_csv.ParseOptions(delimiter="\0", quote_char=False, ignore_empty_lines=False),
+        convert_options=pa_csv.ConvertOptions(column_types={"line": pa.string()}, strings_can_be_null=False),
+    )
+
+
+def _split(
+    lines: pa.Array, layout: Layout, reading: Reading, records: pa.Array, numbers: pa.Array
+) -> pa.RecordBatch:  # fmt: skip
+    fields = {field.name: field for field in layout.fields}
+    columns = [
+        pc.utf8_slice_codeunits(lines, fields[column].start - 1, fields[column].end) for column in reading.columns
+    ]
+    marks = pa.nulls(len(lines), pa.string())
+    return pa.RecordBatch.from_arrays([records, numbers, marks, *columns], schema=schema_of(reading.columns))
+
+
+def _set_aside(
+    reading: Reading, layout: Layout, lines: pa.Array, short: np.ndarray[tuple[int], np.dtype[np.int64]],
+    records: np.ndarray[tuple[int], np.dtype[np.int64]], numbers: np.ndarray[tuple[int], np.dtype[np.int64]],
+) -> None:  # fmt: skip
+    for place in short:
+        text = lines[int(place)].as_py()
+        whole = {field.name: text[field.start - 1 : field.end] for field in layout.fields if field.end <= len(text)}
+        reading.unreadable.append(Unreadable(int(records[place]), int(numbers[place]), "short_record", whole))

@@ -1,0 +1,63 @@
+"""What reading an extract gives: records as text in bounded batches, and beside them what could not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from store.extracts import FileFinding, Severity
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A record that could not be split into its fields.
+
+    `fields` holds, by declared column, the text of those fields that stand where they should.
+    """
+
+    record: int
+    line: int | None
+    code: str
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Reading:
+    """An extract being read. Counts, findings and `hold` are complete once `batches` is used up.
+
+    The batches have the columns of `schema_of`: `_record`, `_line`, `_marks` and every column of the feed as text.
+    """
+
+    columns: Sequence[str]
+    batches: Iterator[pa.RecordBatch]
+    findings: list[FileFinding] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    records: int = 0
+    """Records met so far, readable or not."""
+    declared: int | None = None
+    """Records that a trailer declares."""
+    hold: str | None = None
+    lines_unread: int = 0
+    """Lines of a file that is no file of this feed: each counts as one unreadable record, from `first_line_unread` on."""
+    first_line_unread: int = 1
+
+    def find(self, code: str, severity: Severity, detail: str, rows: int | None = None) -> None:
+        """Notes a finding about the file; the detail never holds a value."""
+        self.findings.append(FileFinding(code, severity, detail, rows))
+
+    def hold_for(self, reason: str, code: str, detail: str, rows: int | None = None) -> None:
+        """Notes a finding for which the whole file must be held; the first reason stays."""
+        self.hold = self.hold or reason
+        self.find(code, Severity.ERROR, detail, rows)
+
+    def reader(self) -> pa.RecordBatchReader:
+        """The batches as Arrow hands them to DuckDB."""
+        return pa.RecordBatchReader.from_batches(schema_of(self.columns), self.batches)
+
+
+def schema_of(columns: Sequence[str]) -> pa.Schema:
+    """The columns of a batch of records as sent."""
+    fixed = [("_record", pa.int64()), ("_line", pa.int64()), ("_marks", pa.string())]
+    return pa.schema([*fixed, *((column, pa.string()) for column in columns)])
