@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ import duckdb
 
 from expectations import dispositions
 from expectations.compile import Outcome, run_checks
-from expectations.dispositions import Standing
+from expectations.dispositions import Standing, States
 from expectations.relation import make_relation
 from expectations.suites import Check
 from mappings.declarations import Feed
@@ -27,9 +27,6 @@ log = logging.getLogger(__name__)
 
 LEAST_ERRORS = 5
 """Fewer rows in error than this never hold a file whole: one bad row of four says nothing about the file."""
-
-States = Callable[[str, str], Path | None]
-"""(agency, feed) -> the state file in force, or None before the feed's first extract."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ def check_batch(
     before = states(extract.agency, extract.feed)
     standing = dispositions.read_standing(ledger, extract, batch.folder.parent)
     with connect(temp=batch.folder / ".spill") as con:
-        dispositions.open_batch(con, batch, before)
+        dispositions.open_batch(con, batch, feed, states)
         held = batch.hold if batch.hold not in overrule else None
         judged = _Judged([], [])
         if held is None:
@@ -92,12 +89,12 @@ def _judge(
 ) -> _Judged:
     """Applies the rules of disposition in their order; an expectation is asked of the rows that are left."""
     dispositions.withhold_superseded(con, batch, feed, before, standing)
-    dispositions.drop_out_of_scope(con, batch.extract, feed)
+    dispositions.drop_out_of_scope(con, feed)
     dispositions.set_duplicates_apart(con, feed)
     dispositions.quarantine_bad_keys(con, feed)
     dispositions.withhold_orders(con, batch.extract, feed, standing)
     con.execute(
-        "CREATE TEMP VIEW candidates AS SELECT mapped.* FROM mapped SEMI JOIN open_rows USING (_record)"
+        "CREATE TEMP VIEW candidates AS SELECT * FROM in_terms SEMI JOIN open_rows USING (_record)"
         " WHERE _action <> 'delete'"
     )
     checks = make_relation(con, feed, source="candidates", as_of=batch.extract.as_of)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -11,7 +12,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from expectations.compile import Outcome, number_sql
-from expectations.relation import value_sql
+from expectations.relation import in_terms_sql, value_sql
 from expectations.suites import Check
 from mappings.compile import install_macros
 from mappings.declarations import Feed, Reference, Withhold
@@ -21,6 +22,9 @@ from store.ledger import Ledger, code_pending, order_
 from store.ledger import extract as extracts
 from store.state import open_batch as open_mapped
 from store.state import open_state
+
+States = Callable[[str, str], Path | None]
+"""(agency, feed) -> the state file in force, or None before the feed's first extract."""
 
 _GRAVEST = "(SELECT _record, min(code) AS code FROM problems WHERE severity = 'error' GROUP BY _record)"
 _KEY_REASONS = "'no_key', 'delete_unknown_key', 'conflicting_key'"
@@ -75,12 +79,17 @@ def read_standing(ledger: Ledger, extract: Extract, batches: Path) -> Standing:
         )
 
 
-def open_batch(con: duckdb.DuckDBPyConnection, batch: Batch, before: Path | None) -> None:
-    """Opens a batch: views `mapped`, `unreadable`, `state`, the table `fate` (a row for every received row, without a
+def open_batch(con: duckdb.DuckDBPyConnection, batch: Batch, feed: Feed, states: States) -> None:
+    """Opens a batch: views `mapped`, `unreadable`, `state`, `in_terms` (mapped rows with all that SQL of the
+    declaration may name) and `state_in_terms` likewise, the table `fate` (a row for every received row, without a
     disposition but for unreadable ones), the view `open_rows` of those without one, and the empty table `orders`."""
     install_macros(con)
+    extract = batch.extract
     open_mapped(con, batch)
-    open_state(con, batch, before)
+    open_state(con, batch, states(extract.agency, extract.feed))
+    for view, source in (("in_terms", "mapped"), ("state_in_terms", "state")):
+        terms = in_terms_sql(feed, source, as_of=extract.as_of, state_of=partial(states, extract.agency))
+        con.execute(f"CREATE TEMP VIEW {view} AS SELECT * FROM {terms}")
     con.execute(
         """
         CREATE TEMP TABLE fate AS
@@ -126,11 +135,10 @@ def withhold_superseded(
         _set(con, "withheld", "'superseded_by_newer'", f"SELECT _record FROM mapped WHERE {chosen}")
 
 
-def drop_out_of_scope(con: duckdb.DuckDBPyConnection, extract: Extract, feed: Feed) -> None:
-    """Rows that are not for the exchange; the rule may name `as_of`, the day the extract speaks for."""
-    dated = f"(SELECT *, DATE '{extract.as_of}' AS as_of FROM mapped)"
+def drop_out_of_scope(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
+    """Rows that are not for the exchange."""
     for scope in feed.scope:
-        _set(con, "withheld", "'out_of_scope'", f"SELECT _record FROM {dated} WHERE {scope.drop}")
+        _set(con, "withheld", "'out_of_scope'", f"SELECT _record FROM in_terms WHERE {scope.drop}")
 
 
 def set_duplicates_apart(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
@@ -200,12 +208,12 @@ def withhold_orders(con: duckdb.DuckDBPyConnection, extract: Extract, feed: Feed
                                       schema=pa.schema([("ref", pa.string()), ("reason", pa.string())])))  # fmt: skip
     for rule in lasting:
         ref = reference_sql(extract.agency, rule)
-        before = f"(SELECT _key, coalesce({rule.when}, false) AS was FROM state WHERE _deleted IS NULL)"
+        before = f"(SELECT _key, coalesce({rule.when}, false) AS was FROM state_in_terms WHERE _deleted IS NULL)"
         con.execute(
-            f"CREATE OR REPLACE TEMP TABLE ordered AS SELECT mapped._record, {ref} AS ref,"
-            f" coalesce({rule.when}, false) AS now, s._key IS NOT NULL AND NOT s.was AS before_without FROM mapped"
-            f" LEFT JOIN {before} s USING (_key) SEMI JOIN fate USING (_record)"
-            f" WHERE mapped._action <> 'delete'"
+            "CREATE OR REPLACE TEMP TABLE ordered AS"
+            " SELECT r._record, r.ref, r.now, s._key IS NOT NULL AND NOT s.was AS before_without"
+            f" FROM (SELECT _record, _key, {ref} AS ref, coalesce({rule.when}, false) AS now"
+            f" FROM in_terms WHERE _action <> 'delete') r LEFT JOIN {before} s USING (_key)"
         )
         con.execute(
             f"INSERT INTO orders SELECT ref, {literal(rule.reason)}, bool_or(before_without) FROM ordered"
@@ -224,9 +232,7 @@ def reference_sql(agency: str, rule: Withhold) -> str:
     return f"{literal(agency + '/')} || {value_sql(rule.covers)}"
 
 
-def quarantine_orphans(
-    con: duckdb.DuckDBPyConnection, extract: Extract, feed: Feed, states: Callable[[str, str], Path | None]
-) -> None:
+def quarantine_orphans(con: duckdb.DuckDBPyConnection, extract: Extract, feed: Feed, states: States) -> None:
     """Rows that name a row of another feed which is not in force."""
     for reference in feed.references:
         orphans = orphans_sql(extract, feed, reference, states, rows="open_rows")
@@ -237,7 +243,7 @@ def orphans_sql(
     extract: Extract,
     feed: Feed,
     reference: Reference,
-    states: Callable[[str, str], Path | None],
+    states: States,
     *,
     rows: str,
 ) -> str:

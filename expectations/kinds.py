@@ -89,7 +89,7 @@ class Kind:
     holds: Callable[[Sequence[str], Arguments], str]
     """The condition under which a row (or what was observed of the column) is as expected, as SQL."""
     observed: str = ""
-    """What is observed of the whole, SQL over the column `{0}` and its filter `{where}`; empty where rows are judged."""
+    """What is observed of the whole: SQL over column `{0}` and its filter `{where}`; empty where rows are judged."""
     takes: str = ""
     requires: str = ""
     types: frozenset[str] = ANY
@@ -118,6 +118,10 @@ class Kind:
     def judges_rows(self) -> bool:
         """Whether it says of each row if it is as expected."""
         return self.scope in {Scope.ROW, Scope.EQUALS}
+
+    def fits(self, columns: Sequence[str]) -> bool:
+        """Whether these are as many columns as it names."""
+        return len(columns) >= 2 if self.columns == 3 else len(columns) == self.columns
 
     def says_columns(self) -> str:
         """The keys by which its columns are named."""

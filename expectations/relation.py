@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import duckdb
 
-from expectations.suites import Check, bind, load_suites
+from expectations.suites import Check, bind, expectations_of
 from mappings.declarations import Feed, split_template, template_parts
 from standard.schema import entities
 from store.home import literal, quoted
@@ -30,21 +31,18 @@ def make_relation(
     Args:
         con: The connection that has `source`.
         feed: Whose rows these are.
-        source: A table or view with the columns of mapped.parquet.
+        source: A table or view of the feed's rows as `in_terms_sql` gives them.
         as_of: The day the extract speaks for.
         name: The view that is made.
     """
     checks: list[Check] = []
     selected: dict[str, str] = {}
     for entity, row, declared in _entity_rows(feed):
-        suite = load_suites().get(entity)
-        if suite is None:
-            continue
         values = _values(feed, entity, declared)
         names = {column: f"{entity}_{row + 1}.{column}" for column in values}
         elements = {column: text for column, text in declared.items() if text in feed.elements}
         bound = bind(
-            suite.expectations, entity=entity, row=row, names=names, types=entities()[entity].stored_columns(),
+            expectations_of(entity), entity=entity, row=row, names=names, types=entities()[entity].stored_columns(),
             elements=elements, as_of=as_of,
         )  # fmt: skip
         for check, when in bound:
@@ -60,12 +58,36 @@ def make_relation(
     return checks
 
 
+def in_terms_sql(feed: Feed, source: str, *, as_of: date, state_of: Callable[[str], Path | None]) -> str:
+    """A relation of a feed's rows with what the SQL of its declaration may name besides elements.
+
+    That is `as_of`, the day the extract speaks for, and each lookup: the row in force of another feed, as a struct.
+    """
+    joins, structs = [], []
+    for alias, lookup in feed.lookups.items():
+        path = state_of(lookup.feed)
+        if path is None:
+            fields = sorted(set(re.findall(rf"\b{re.escape(alias)}\.([a-z][a-z0-9_]*)", _sql_of(feed))))
+            absent = ", ".join(f"{quoted(name)} VARCHAR" for name in fields or ["none"])
+            structs.append(f", NULL::STRUCT({absent}) AS {quoted(alias)}")
+            continue
+        found = f"(SELECT found FROM read_parquet({literal(path)}) found WHERE _deleted IS NULL)"
+        same = [f"{quoted(alias)}.found.{quoted(theirs)} = own.{quoted(mine)}" for mine, theirs in lookup.on.items()]
+        joins.append(f" LEFT JOIN {found} {quoted(alias)} ON {' AND '.join(same)}")
+        structs.append(f", {quoted(alias)}.found AS {quoted(alias)}")
+    return f"(SELECT own.*, DATE '{as_of}' AS as_of{''.join(structs)} FROM {source} own{''.join(joins)})"
+
+
+def _sql_of(feed: Feed) -> str:
+    """All SQL of a feed's declaration in which a lookup may be named."""
+    rows = [text for rows in feed.entities.values() for row in rows for text in row.values()]
+    return " ".join([*rows, *(rule.drop for rule in feed.scope), *(rule.when for rule in feed.withhold)])
+
+
 def _entity_rows(feed: Feed) -> Iterator[tuple[str, int, Mapping[str, str]]]:
-    """The entity rows that the feed's own elements decide on."""
     for entity, rows in feed.entities.items():
         for number, declared in enumerate(rows):
-            if not any(re.search(rf"\b{re.escape(lookup)}\.", declared.get("when", "")) for lookup in feed.lookups):
-                yield entity, number, declared
+            yield entity, number, declared
 
 
 def _condition(row_when: str | None, when: str | None, values: Mapping[str, str]) -> str | None:

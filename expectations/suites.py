@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from pydantic import Field, model_validator
 
 from expectations.kinds import KINDS, Kind
@@ -18,6 +19,7 @@ from standard.declarations import Declared, read_declaration
 from standard.errors import DeclarationError
 from standard.schema import Entity, entities
 from store.extracts import Severity
+from store.home import connect, quoted
 
 FOLDER = Path(__file__).parent / "suites"
 
@@ -65,7 +67,7 @@ class Expectation(Declared):
     def _is_complete(self) -> Expectation:
         if self.expect not in KINDS:
             raise ValueError(f"there is no expectation {self.expect!r}; known are: {', '.join(sorted(KINDS))}")
-        if len(self.named_columns()) < (least := self.kind.columns) or (least < 2 and self.columns):
+        if not self.kind.fits(self.named_columns()) or bool(self.columns) != (self.kind.columns == 3):
             raise ValueError(f"{self.expect} needs {self.kind.says_columns()}")
         given = {name for name in self.given() if name not in self.kind.arguments}
         if given:
@@ -156,15 +158,43 @@ def load_suites(folder: Path = FOLDER) -> dict[str, Suite]:
     return {suite.entity: suite for _, suite in suites}
 
 
+def expectations_of(entity: str) -> tuple[Expectation, ...]:
+    """What must hold of an entity's rows: its suite, and of every code that it is in the code set the schema names."""
+    suite = load_suites().get(entity)
+    return (suite.expectations if suite else ()) + tuple(
+        Expectation(
+            id=f"{name}_is_a_code",
+            expect="expect_column_values_to_be_in_set",
+            column=name,
+            code_set=column.code_set,
+            severity=Severity.ERROR,
+            mend="report it to the exchange: its mapping gives a word that the common schema does not know",
+        )
+        for name, column in entities()[entity].columns.items()
+        if column.code_set is not None
+    )
+
+
 def _try_arguments(path: Path, suite: Suite, entity: Entity) -> None:
     types = entity.stored_columns()
     for expectation in suite.expectations:
         try:
-            typed_arguments(expectation, types, as_of=date.today())
-        except ValueError as error:
+            typed_arguments(expectation, types, as_of=date.min)
+            _try_condition(expectation.when, types)
+        except (ValueError, duckdb.Error) as error:
             raise DeclarationError(
-                f"{expectation.id}: {error}", where=str(path), mend="give a value of the column's type"
+                f"{expectation.id}: {error}",
+                where=str(path),
+                mend="give values of the column's type, and SQL over columns",
             ) from error
+
+
+def _try_condition(when: str | None, types: Mapping[str, str]) -> None:
+    if when is None:
+        return
+    row = ", ".join(f"NULL::{kind} AS {quoted(name)}" for name, kind in types.items())
+    with connect(memory_limit="100MB", threads=1) as con:
+        con.execute(f"EXPLAIN SELECT ({when})::BOOLEAN FROM (SELECT {row})").fetchall()
 
 
 def typed_arguments(expectation: Expectation, types: Mapping[str, str], *, as_of: date) -> dict[str, Any]:
