@@ -73,7 +73,7 @@ class Folder:
                 ) from error
             if not block:
                 raise FileChanged
-            part.write(part.done, block)
+            part.write(part.done, [block])
             part.advance(part.done + len(block))
 
     def unchanged(self, listed: Listed) -> bool:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import errno
 import io
 import logging
+import socket
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import chain, takewhile
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Event
+from typing import Any
 
 import paramiko
 from paramiko.sftp import CMD_CLOSE, CMD_HANDLE, CMD_NAME, CMD_OPENDIR, CMD_READDIR
@@ -21,9 +25,12 @@ from standard.errors import DeclarationError, SourceError
 from store.landing import Listed, Part
 
 # Neither the window nor the number of requests in flight is set: with paramiko, larger ones are up to 50 times slower.
+# Short ranges, two of them under way on each connection, keep paramiko's buffers small, which it searches end to end.
 _REQUEST = 32 << 10
-_RANGE = 4 << 20
-_TWO_CONNECTIONS_FROM = 64 << 20
+_RANGE = 1 << 20
+_DRAIN = 4 << 20
+_TWO_CONNECTIONS_FROM = 32 << 20
+_FASTEST_CIPHER = "aes128-gcm@openssh.com"  # encrypts and authenticates in one pass
 _GONE = (EOFError, OSError, paramiko.SSHException, paramiko.SFTPError)
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what matters comes as an error of ours
@@ -70,14 +77,12 @@ class Sftp:
             large = listed.size - part.done >= _TWO_CONNECTIONS_FROM
             if large and len(self._clients) == 1:
                 self._clients.append(self._login.connect())
-            handles = [client.sftp.open(self._path(listed)) for client in self._clients[: 2 if large else 1]]
-            try:
-                if not all(_same(handle.stat(), listed) for handle in handles):
-                    raise FileChanged
-                _fetch_ranges(handles, listed.size, part)
-            finally:
-                for handle in handles:
-                    handle.close()
+            with ExitStack() as opened:
+                readers = [
+                    _RangeReader(client.sftp, self._path(listed), listed, opened)
+                    for client in self._clients[: 2 if large else 1]
+                ]
+                _fetch_ranges(readers, listed.size, part)
 
     def unchanged(self, listed: Listed) -> bool:
         """Whether the file is still the one that was listed."""
@@ -151,34 +156,81 @@ def _same(status: paramiko.SFTPAttributes, listed: Listed) -> bool:
     return stat.S_ISREG(status.st_mode or 0) and _as_listed(listed.raw, status) == listed
 
 
-def _fetch_ranges(handles: list[paramiko.SFTPFile], size: int, part: Part) -> None:
-    """Fetches ranges side by side, one per handle at a time, and hashes what is whole from the front."""
-    free: SimpleQueue[paramiko.SFTPFile] = SimpleQueue()
-    for handle in handles:
-        free.put(handle)
+class _RangeReader:
+    """Reads ranges of a file over one connection, the next one asked for before the last one is taken in."""
 
-    def fetch(start: int) -> int:
-        handle = free.get()
-        try:
-            return _fetch_range(handle, start, min(start + _RANGE, size), part)
-        finally:
-            free.put(handle)
-
-    workers = ThreadPoolExecutor(len(handles), thread_name_prefix="sftp")
-    try:
-        for end in workers.map(fetch, range(part.done, size, _RANGE)):
-            part.advance(end)
-    finally:
-        workers.shutdown(cancel_futures=True)
-
-
-def _fetch_range(handle: paramiko.SFTPFile, start: int, end: int, part: Part) -> int:
-    requests = [(at, min(_REQUEST, end - at)) for at in range(start, end, _REQUEST)]
-    for (at, length), data in zip(requests, handle.readv(requests), strict=True):
-        if len(data) != length:
+    def __init__(self, sftp: paramiko.SFTPClient, path: bytes, listed: Listed, opened: ExitStack) -> None:
+        self._handles = [opened.enter_context(sftp.open(path)) for _ in range(2)]
+        if not all(_same(handle.stat(), listed) for handle in self._handles):
             raise FileChanged
-        part.write(at, data)
-    return end
+        self._size = listed.size
+
+    def read(self, starts: Iterator[int], part: Part) -> Iterator[int]:
+        """Writes range after range to the part, as long as there are starts, and tells each that is whole."""
+        handle, other = self._handles
+        before: tuple[int, Iterator[bytes]] | None = None
+        for start in starts:
+            asked = start, _asked_for(handle, start, min(start + _RANGE, self._size))
+            if before is not None:
+                yield self._take_in(*before, part)
+            before, handle, other = asked, other, handle
+        if before is not None:
+            yield self._take_in(*before, part)
+
+    def _take_in(self, start: int, blocks: Iterator[bytes], part: Part) -> int:
+        came = list(blocks)
+        if sum(map(len, came)) != min(_RANGE, self._size - start):
+            raise FileChanged
+        part.write(start, came)
+        return start
+
+
+def _asked_for(handle: paramiko.SFTPFile, start: int, end: int) -> Iterator[bytes]:
+    """The blocks of a range; the requests are under way when this returns."""
+    blocks = handle.readv([(at, min(_REQUEST, end - at)) for at in range(start, end, _REQUEST)])
+    first = next(blocks)
+    return chain([first], blocks)
+
+
+def _fetch_ranges(readers: list[_RangeReader], size: int, part: Part) -> None:
+    """Fetches ranges over all connections side by side, and hashes what is whole from the front meanwhile."""
+    starts = iter(range(part.done, size, _RANGE))
+    told: SimpleQueue[int | None] = SimpleQueue()
+    failed = Event()
+
+    def work(reader: _RangeReader) -> None:
+        try:
+            for start in reader.read(takewhile(lambda _: not failed.is_set(), starts), part):
+                told.put(start)
+        except BaseException:
+            failed.set()
+            raise
+        finally:
+            told.put(None)
+
+    with ThreadPoolExecutor(len(readers), thread_name_prefix="sftp") as workers:
+        work_done = [workers.submit(work, reader) for reader in readers]
+        try:
+            _advance(told, len(readers), size, part)
+        except BaseException:
+            failed.set()
+            raise
+    for one in work_done:
+        one.result()
+
+
+def _advance(told: SimpleQueue[int | None], workers: int, size: int, part: Part) -> None:
+    """Takes in which ranges are whole, in whatever order, until every worker has ended."""
+    whole: set[int] = set()
+    while workers:
+        start = told.get()
+        if start is None:
+            workers -= 1
+        else:
+            whole.add(start)
+        while part.done in whole:
+            whole.remove(part.done)
+            part.advance(min(part.done + _RANGE, size))
 
 
 class _Client:
@@ -186,13 +238,37 @@ class _Client:
 
     def __init__(self, ssh: paramiko.SSHClient, timeout: float) -> None:
         self._ssh = ssh
-        self.sftp = ssh.open_sftp()
-        channel = self.sftp.get_channel()
-        assert channel is not None
+        transport = ssh.get_transport()
+        assert transport is not None
+        channel = transport.open_session(timeout=timeout)
         channel.settimeout(timeout)
+        channel.invoke_subsystem("sftp")
+        self.sftp = paramiko.SFTPClient(_Drained(channel))  # type: ignore[arg-type]
 
     def close(self) -> None:
+        """Ends the connection."""
         self._ssh.close()
+
+
+class _Drained:
+    """A channel whose waiting data is taken over at once.
+
+    paramiko moves all that waits in a channel at every read, and SFTP reads each packet in small pieces.
+    """
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+        self._waiting = memoryview(b"")
+
+    def recv(self, size: int) -> bytes:
+        """At least one byte, as a socket gives it; none at the end."""
+        if not self._waiting:
+            self._waiting = memoryview(self._channel.recv(_DRAIN))
+        data, self._waiting = bytes(self._waiting[:size]), self._waiting[size:]
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
 
 
 class _Login:
@@ -216,6 +292,7 @@ class _Login:
             ssh.set_missing_host_key_policy(_RefuseUnknown(self._known_hosts, self.server))
             ssh.connect(
                 self._host, self._port, self.user, pkey=self._key, allow_agent=False, look_for_keys=False,
+                sock=self._socket(), transport_factory=_Transport,
                 timeout=self._timeout, banner_timeout=self._timeout, auth_timeout=self._timeout,
                 channel_timeout=self._timeout,
             )  # fmt: skip
@@ -225,6 +302,12 @@ class _Login:
             if isinstance(error, _GONE):
                 raise self._told(error) from error
             raise
+
+    def _socket(self) -> socket.socket:
+        connected = socket.create_connection((self._host, self._port), timeout=self._timeout)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # requests are small and must not wait
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return connected
 
     def _told(self, error: BaseException) -> SourceError:
         if isinstance(error, paramiko.BadHostKeyException):
@@ -247,9 +330,16 @@ class _Login:
         return self._host if self._port == 22 else f"[{self._host}]:{self._port}"
 
 
+class _Transport(paramiko.Transport):
+    """A connection that offers the fastest cipher first."""
+
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
+        options = self.get_security_options()
+        options.ciphers = [_FASTEST_CIPHER, *(name for name in options.ciphers if name != _FASTEST_CIPHER)]
+
+
 def _reason(error: BaseException) -> str:
-    if isinstance(error, paramiko.ssh_exception.NoValidConnectionsError):
-        return "no connection"
     return str(getattr(error, "strerror", None) or error) or "no answer"
 
 

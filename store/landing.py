@@ -6,7 +6,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -152,13 +152,13 @@ class Part:
             self._hash.update(block)
             self.done += len(block)
 
-    def write(self, offset: int, data: bytes) -> None:
-        """Puts data at its place; blocks may come in any order."""
+    def write(self, offset: int, blocks: Sequence[bytes]) -> None:
+        """Puts blocks that follow each other at their place; places may come in any order, from any thread."""
         with disk_trouble_told(self.path):
-            view = memoryview(data)
-            while view:
-                written = os.pwrite(self._fd, view, offset)
-                view, offset = view[written:], offset + written
+            rest = memoryview(b"".join(blocks))
+            while rest:
+                written = os.pwrite(self._fd, rest, offset)
+                rest, offset = rest[written:], offset + written
 
     def advance(self, offset: int) -> None:
         """Tells that everything before `offset` has been written."""
