@@ -29,7 +29,8 @@ class Population:
         people: One row per person: person_id, household, place (in the household), adult, sex, given, middle, nickname,
             surname, former_surname ('' where it never changed), suffix, birth, ssn, state_id, race, language, twin,
             risk.
-        homes: One row per household: line1, unit, city, zip, phone, the same of before (was_...), and moved_on (NaT where never).
+        homes: One row per household: line1, unit, city, zip, phone, the same of before (was_...), and moved_on (NaT
+            where never).
     """
 
     people: pd.DataFrame

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
 import sqlalchemy as sa
 
+from demo.formats import OFFLINE
 from flows.terminal import table
+from linkage.evaluate import Score, evaluate
 from store.ledger import Ledger, account, code_pending, extract
 
 Row = Mapping[str, Any]
@@ -27,7 +30,7 @@ class Summary:
         codes: Codes not seen before: agency, feed, element, value, rows.
         persons: agencies (how many know the person) -> persons, mentions.
         shared: One row per two agencies: persons both know.
-        scores: One row per two agencies and one for all: see score_persons.
+        scores: Of all, then of each two agencies.
         missing: Mentions of the truth that the record does not show (withheld, quarantined, held).
     """
 
@@ -37,7 +40,7 @@ class Summary:
     codes: Sequence[Row]
     persons: Sequence[Row]
     shared: Sequence[Row]
-    scores: Sequence[Row]
+    scores: Sequence[Score]
     missing: int
 
 
@@ -46,7 +49,7 @@ def summarise(ledger: Ledger, *, person_source: Path, truth: Path) -> Summary:
 
     Args:
         ledger: The exchange's control plane.
-        person_source: Parquet of the record: agency, table, source_key, person_id, one row per mention.
+        person_source: Parquet of the record: person_ref, agency, person_id, one row per mention.
         truth: CSV: agency, table_or_file, source_person_key, true_person_id.
     """
     scores, missing = score_persons(person_source, truth)
@@ -119,62 +122,42 @@ def _shared(person_source: Path) -> list[Row]:
     )
 
 
-def score_persons(person_source: Path, truth: Path) -> tuple[list[Row], int]:
+def score_persons(person_source: Path, truth: Path) -> tuple[list[Score], int]:
     """How right the persons are, over all pairs of mentions that stand in the record and in the truth.
 
     Args:
-        person_source: Parquet: agency, table, source_key, person_id, one row per mention.
+        person_source: Parquet with person_ref and person_id, one row per mention.
         truth: CSV: agency, table_or_file, source_person_key, true_person_id.
 
     Returns:
-        One row per two agencies (also one with itself) and a first one for all: agency, other_agency, true_pairs,
-        linked_pairs, right_pairs, precision, recall (None where there is no pair to judge by). And how many
-        mentions of the truth the record does not show.
+        The scores of all and of each two agencies, and how many mentions of the truth the record does not show.
     """
-    scores = _ask(_SCORES, person_source, truth)
-    missing = _ask(
-        """
-        SELECT count(*) AS missing FROM truth t ANTI JOIN mention m
-        ON m.agency = t.agency AND m."table" = t.table_or_file AND m.source_key = t.source_person_key
-        """,
-        person_source,
-        truth,
-    )
-    return scores, int(missing[0]["missing"])
+    with TemporaryDirectory(dir=truth.parent) as folder, duckdb.connect(config=OFFLINE) as connection:
+        persons, named = Path(folder) / "persons.parquet", Path(folder) / "truth.parquet"
+        source = connection.read_parquet(str(person_source))
+        source.project("person_ref AS record_id, person_id").write_parquet(str(persons))
+        told = connection.read_csv(str(truth), header=True, all_varchar=True)
+        reference = "concat_ws('/', agency, table_or_file, source_person_key) AS record_id"
+        told.project(f"{reference}, true_person_id AS truth, agency AS source").write_parquet(str(named))
+        absent = f"SELECT record_id FROM '{named}' EXCEPT SELECT record_id FROM '{persons}'"
+        missing = connection.sql(absent).to_arrow_table().num_rows
+        return evaluate(persons, named), missing
 
 
-# A group of n mentions, n_a of agency a, has n_a * n_b pairs of a and b and n_a (n_a - 1) / 2 of a with itself.
-_SCORES = """
-    WITH judged AS (
-        SELECT m.agency, m.person_id, t.true_person_id FROM mention m JOIN truth t
-        ON m.agency = t.agency AND m."table" = t.table_or_file AND m.source_key = t.source_person_key),
-    groups AS (
-        SELECT 'true' AS kind, true_person_id AS grp, agency, count(*) AS n FROM judged GROUP BY ALL
-        UNION ALL SELECT 'linked', person_id, agency, count(*) FROM judged GROUP BY ALL
-        UNION ALL SELECT 'right', person_id || ' ' || true_person_id, agency, count(*) FROM judged GROUP BY ALL),
-    pairs AS (
-        SELECT l.kind, l.agency, r.agency AS other_agency,
-            sum(CASE WHEN l.agency = r.agency THEN l.n * (l.n - 1) // 2 ELSE l.n * r.n END) AS pairs
-        FROM groups l JOIN groups r ON l.kind = r.kind AND l.grp = r.grp AND l.agency <= r.agency
-        GROUP BY ALL),
-    counted AS (
-        SELECT agency, other_agency, coalesce(sum(pairs) FILTER (kind = 'true'), 0)::BIGINT AS true_pairs,
-            coalesce(sum(pairs) FILTER (kind = 'linked'), 0)::BIGINT AS linked_pairs,
-            coalesce(sum(pairs) FILTER (kind = 'right'), 0)::BIGINT AS right_pairs
-        FROM pairs GROUP BY GROUPING SETS ((agency, other_agency), ()))
-    SELECT coalesce(agency, 'all') AS agency, coalesce(other_agency, 'all') AS other_agency,
-        true_pairs, linked_pairs, right_pairs,
-        round(right_pairs / nullif(linked_pairs, 0), 4) AS precision,
-        round(right_pairs / nullif(true_pairs, 0), 4) AS recall
-    FROM counted ORDER BY counted.agency IS NOT NULL, counted.agency, counted.other_agency
-"""
+def _score_row(score: Score) -> Row:
+    return {
+        "agencies": score.sources,
+        "true_pairs": score.true,
+        "linked_pairs": score.found,
+        "right_pairs": score.right,
+        "precision": f"{score.precision:.4f}" if score.found else None,
+        "recall": f"{score.recall:.4f}" if score.true else None,
+    }
 
 
-def _ask(query: str, person_source: Path, truth: Path | None = None) -> list[Row]:
-    with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
+def _ask(query: str, person_source: Path) -> list[Row]:
+    with duckdb.connect(config=OFFLINE) as connection:
         connection.read_parquet(str(person_source)).create_view("mention")
-        if truth is not None:
-            connection.read_csv(str(truth), header=True, all_varchar=True).create_view("truth")
         found: list[Row] = connection.sql(query).to_arrow_table().to_pylist()
         return found
 
@@ -193,7 +176,7 @@ def as_text(summary: Summary, places: Mapping[str, Path | str]) -> str:
         "Codes not seen before (kept, counted, waiting for a line in a crosswalk)": table(summary.codes),
         "Persons, by how many agencies know them": table(summary.persons),
         "Persons two agencies share": table(summary.shared),
-        "Links against the truth, in pairs of mentions": table(summary.scores)
+        "Links against the truth, in pairs of mentions": table([_score_row(score) for score in summary.scores])
         + f"\n{summary.missing} mentions of the truth are not in the record: withheld, quarantined or held",
         "Where it lies": "\n".join(f"{name:<8} {place}" for name, place in places.items()),
     }
