@@ -20,7 +20,7 @@ from mappings.mend_text import mend_batch
 from mappings.read_delimited import read_delimited, read_lines
 from mappings.read_fixed_width import read_fixed_width
 from mappings.read_table import read_census, read_table
-from mappings.reading import Reading, schema_of
+from mappings.reading import Reading, Unreadable, schema_of
 from standard.errors import ExtractError
 from store.extracts import Batch, Extract, Severity
 from store.home import connect, literal, written_whole
@@ -94,7 +94,7 @@ class _Work:
         if kind == "table":
             return read_table(path, self.feed)
         if kind == "fixed_width":
-            return read_fixed_width(path, self.feed, self.agency.layouts[str(self.feed.format.layout)])
+            return read_fixed_width(path, self.feed, self.agency.layouts[self.feed.format.layout or ""])
         return read_delimited(path, self.feed)
 
     def map(self, connection: duckdb.DuckDBPyConnection) -> Reading:
@@ -104,7 +104,9 @@ class _Work:
         try:
             self._write(connection, self.compiled.select, reading, self.mapped, broken)
         except duckdb.Error as error:
-            if not broken or not isinstance(broken[0], pa.ArrowInvalid):
+            if broken and not isinstance(broken[0], pa.ArrowInvalid):
+                raise broken[0] from None
+            if not broken:
                 raise self._failed(error) from None
             reading = read_lines(self.extract.path, self.feed)
             self._write(connection, self.compiled.select, reading, self.mapped, [])
@@ -123,6 +125,18 @@ class _Work:
 
     def write_unreadable(self, connection: duckdb.DuckDBPyConnection, reading: Reading) -> None:
         rows = sorted(reading.unreadable, key=lambda row: row.record)
+        table = pa.table(
+            [[row.record for row in rows], [row.line for row in rows], [row.code for row in rows],
+             self._key_starts(connection, reading, rows) if rows else pa.nulls(0, pa.string())],
+            schema=_UNREADABLE,
+        )  # fmt: skip
+        with written_whole(self.into / "unreadable.parquet") as part:
+            pq.write_table(pa.concat_tables([table, _unread_lines(reading)]), part)
+
+    def _key_starts(
+        self, connection: duckdb.DuckDBPyConnection, reading: Reading, rows: list[Unreadable]
+    ) -> pa.Array:
+        """The keys of unreadable records as far as they can be read, converted as those of all others are."""
         fields = [pa.array([row.fields.get(column) for row in rows], pa.string()) for column in reading.columns]
         numbers = pa.array(range(len(rows)), pa.int64())
         nothing = [pa.nulls(len(rows), pa.int64()), pa.nulls(len(rows), pa.string())]
@@ -132,12 +146,7 @@ class _Work:
         found = connection.sql(f"SELECT _key_start FROM ({self.compiled.select_key}) ORDER BY _record")
         keys = found.to_arrow_table().column(0).combine_chunks()
         connection.unregister("arriving")
-        first = pa.table(
-            [[row.record for row in rows], [row.line for row in rows], [row.code for row in rows], keys],
-            schema=_UNREADABLE,
-        )
-        with written_whole(self.into / "unreadable.parquet") as part:
-            pq.write_table(pa.concat_tables([first, _unread_lines(reading)]), part)
+        return keys
 
     def write_census(self, connection: duckdb.DuckDBPyConnection, reading: Reading) -> None:
         """The keys of a table's other rows: none where the table was read whole, no file where they are not known."""

@@ -17,11 +17,15 @@ from mappings.reading import Reading, Unreadable, schema_of
 from mappings.text_stream import TextStream
 
 
+_NOWHERE = "\x1f"
+"""What parts the parser's fields: the stream lets no such character through, so a line is one field."""
+
+
 def read_fixed_width(path: Path, feed: Feed, layout: Layout) -> Reading:
     """Opens a fixed-width file; a record that ends before its last mapped field does becomes unreadable."""
     reading = Reading(feed.columns, iter(()))
     stop = read_trailer(path, feed.format, reading)
-    stream = TextStream(path, feed.format.encoding, stop=stop)
+    stream = TextStream(path, feed.format.encoding, stop=stop, unwanted="\0" + _NOWHERE)
     if not stream.head().strip("\r\n \ufffd"):
         reading.hold_for("empty", "empty_file", "the file holds no text")
         return reading
@@ -48,11 +52,11 @@ def _batches(stream: TextStream, feed: Feed, layout: Layout, reading: Reading) -
 
 
 def _lines(stream: TextStream) -> Iterator[pa.RecordBatch]:
-    """The lines, blank ones too. NUL parts the fields of the parser, because the stream lets no NUL through."""
+    """The lines, blank ones too."""
     yield from pa_csv.open_csv(
         pa.PythonFile(stream, mode="r"),
         read_options=pa_csv.ReadOptions(use_threads=False, block_size=BLOCK, column_names=["line"]),
-        parse_options=pa_csv.ParseOptions(delimiter="\0", quote_char=False, ignore_empty_lines=False),
+        parse_options=pa_csv.ParseOptions(delimiter=_NOWHERE, quote_char=False, ignore_empty_lines=False),
         convert_options=pa_csv.ConvertOptions(column_types={"line": pa.string()}, strings_can_be_null=False),
     )
 

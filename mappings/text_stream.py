@@ -22,18 +22,22 @@ _WIDE = {"utf-16": 2, "utf-16-le": 2, "utf-16-be": 2, "utf-32": 4, "utf-32-le": 
 class TextStream:
     """A file as a stream of UTF-8 bytes that a reader can `read`; bytes that mean nothing and NULs become U+FFFD.
 
+    Args:
+        path: The file.
+        encoding: The declared encoding; a byte order mark that proves another goes before it.
+        stop: The byte at which to end (where a trailer begins); None reads all.
+        unwanted: Characters that no value may hold and that become U+FFFD as well.
+
     Attributes:
-        encoding: The encoding read: as declared, or as a byte order mark proves.
+        encoding: The encoding read.
         declared: The encoding declared.
-        replaced: U+FFFD met so far.
-        nuls: NUL characters met so far.
-        ends_open: Whether the last character is no line end (known at the end).
+        nuls: Unwanted characters met so far.
         tail: The last characters read.
     """
 
     closed = False
 
-    def __init__(self, path: Path, encoding: str, *, stop: int | None = None) -> None:
+    def __init__(self, path: Path, encoding: str, *, stop: int | None = None, unwanted: str = "\0") -> None:
         self.declared = codecs.lookup(encoding).name
         self._file = path.open("rb")
         bom, self.encoding = _marked(self._file.read(4), self.declared)
@@ -42,7 +46,8 @@ class TextStream:
         self._decoder = codecs.getincrementaldecoder(self.encoding)(errors="replace")
         self._plain = self.encoding not in _WIDE and _is_ascii_superset(self.encoding)
         self._kept = b""
-        self.replaced = self.nuls = 0
+        self._unwanted = unwanted
+        self.nuls = 0
         self.tail = ""
 
     @property
@@ -78,15 +83,15 @@ class TextStream:
         return b""
 
     def _decoded(self, raw: bytes, *, final: bool) -> bytes:
-        plain = self._plain and raw.isascii() and b"\0" not in raw and not (final and raw.endswith(b"\x1a"))
+        clean = raw.isascii() and not any(mark.encode() in raw for mark in self._unwanted)
+        plain = self._plain and clean and not (final and raw.endswith(b"\x1a"))
         if plain and not self._decoder.getstate()[0]:
             self.tail = (self.tail + raw[-_TAIL:].decode("ascii"))[-_TAIL:]
             return raw
         text = self._decoder.decode(raw, final)
-        self.replaced += text.count(REPLACEMENT)
-        if "\0" in text:
-            self.nuls += text.count("\0")
-            text = text.replace("\0", REPLACEMENT)
+        for mark in self._unwanted:
+            self.nuls += text.count(mark)
+            text = text.replace(mark, REPLACEMENT)
         if final:
             text = text.rstrip("\x1a")  # the end-of-file mark of old systems
         self.tail = (self.tail + text[-_TAIL:])[-_TAIL:]
