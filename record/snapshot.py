@@ -96,7 +96,7 @@ def point_at(home: Home, snapshot_id: str) -> None:
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> str:
     """Writes the manifest of a snapshot and gives its sha256."""
-    text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     with written_whole(folder / MANIFEST) as part:
         part.write_text(text, encoding="utf-8")
     return hashlib.sha256(text.encode()).hexdigest()
