@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
-from mappings.manifest import manifest_entry
+from mappings.manifest import ManifestEntry, entry_for, manifest_entries
 from mappings.map_extract import map_extract
 
 from expectations.check_batch import check_batch, rules_of
@@ -29,6 +29,8 @@ from store.state import current_state, fold, next_state_path, put_in_force
 log = logging.getLogger(__name__)
 
 UNFINISHED = (Status.LANDED, Status.MAPPED, Status.CHECKED)
+_WAITS_FOR_MANIFEST = sa.and_(extracts.c.status == Status.HELD, extracts.c.status_reason == "unlisted")
+"""A file that came before the manifest that lists it is looked at again when that has come."""
 
 
 def load_extracts(night: Night, name: str) -> None:
@@ -57,7 +59,7 @@ def _unfinished(night: Night, agency: Agency) -> list[tuple[str, str]]:
     """(extract_id, feed) in the order of loading."""
     rank = {feed: n for n, feed in enumerate(processing_order(agency))}
     query = sa.select(extracts.c.extract_id, extracts.c.feed, extracts.c.as_of, extracts.c.seq).where(
-        extracts.c.agency == agency.agency, extracts.c.status.in_(UNFINISHED)
+        extracts.c.agency == agency.agency, sa.or_(extracts.c.status.in_(UNFINISHED), _WAITS_FOR_MANIFEST)
     )
     with night.ledger.reading() as connection:
         rows = connection.execute(query).all()
@@ -72,7 +74,9 @@ def _load(night: Night, agency: Agency, extract_id: str) -> None:
     """Brings one extract from where it stands to its end, stage by stage."""
     extract = read_extract(night.ledger, Landing(night.home.landing), extract_id)
     feed = agency.feeds[extract.feed]
-    if extract.status is Status.LANDED:
+    if extract.status is Status.HELD and _manifest_entry(night, feed, extract) is None:
+        return
+    if extract.status in (Status.LANDED, Status.HELD):
         _map(night, agency, feed, extract)
     batch = read_batch(night.home.batches / extract_id, extract)
     if extract.status is Status.CHECKED or _check(night, feed, batch) is Status.CHECKED:
@@ -86,9 +90,22 @@ def _stage(night: Night, name: str, extract: Extract) -> Iterator[Stage]:
         yield going
 
 
+def _manifest_entry(night: Night, feed: Feed, extract: Extract) -> ManifestEntry | None:
+    """What any manifest that came up to now says of an extract."""
+    if feed.manifest is None:
+        return None
+    taken = (Status.LOADED, Status.LOADED_LATE, Status.SUPERSEDED)
+    query = sa.select(extracts.c.extract_id).where(
+        extracts.c.agency == extract.agency, extracts.c.feed == feed.manifest.feed, extracts.c.status.in_(taken)
+    )
+    with night.ledger.reading() as connection:
+        manifests = [night.home.batches / found / "mapped.parquet" for found in connection.execute(query).scalars()]
+    return entry_for(extract, manifest_entries(manifests))
+
+
 def _map(night: Night, agency: Agency, feed: Feed, extract: Extract) -> None:
     with _stage(night, "map", extract) as going:
-        manifest = manifest_entry(night.ledger, agency, feed, extract)
+        manifest = _manifest_entry(night, feed, extract)
         batch = map_extract(extract, agency, feed, into=night.home.batches / extract.extract_id, manifest=manifest)
         write_batch(batch)
         going.rows = batch.received

@@ -30,11 +30,13 @@ def lay_out_home(folder: Path, *, name: str | None = None) -> Home:
     home = Home(root).create()
     root.chmod(0o700)
     (home.keys / "known_hosts").touch(mode=0o600)
-    make_identity_secret(home)
+    make_secret(home.keys / IDENTITY_SECRET)
     _copy(TEMPLATES / "agencies.md", home.agencies / "README.md")
     for path in (p for p in (TEMPLATES / "example").rglob("*") if p.is_file()):
         _copy(path, root / path.relative_to(TEMPLATES))
-    write_settings(home, (TEMPLATES / "exchange.yaml").read_text("utf-8").replace("{{ name }}", json.dumps(name or root.name)))
+    write_settings(
+        home, (TEMPLATES / "exchange.yaml").read_text("utf-8").replace("{{ name }}", json.dumps(name or root.name))
+    )
     return home
 
 
@@ -49,9 +51,8 @@ def write_settings(home: Home, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def make_identity_secret(home: Home) -> Path:
-    """The home's own secret for person ids (mode 0600), made where it is not there yet."""
-    path = home.keys / IDENTITY_SECRET
+def make_secret(path: Path) -> Path:
+    """A secret for person ids in a file of mode 0600, made where it is not there yet."""
     if not path.exists():
         with written_whole(path) as part:
             part.write_text(secrets.token_hex(32), encoding="ascii")

@@ -20,13 +20,15 @@ import linkage
 import mappings
 import record
 import standard
+from connectors.sources import Secrets
 from flows.lay_out_home import IDENTITY_SECRET
 from flows.run import Night
 from linkage.link import LinkageSettings, link_people
 from linkage.people import people_from_entities
+from record.postgres import SCHEMA, publish_to_postgres
 from record.publish import Inputs
 from record.publish import publish as publish_record
-from record.snapshot import current_snapshot, file_sha256, fingerprint
+from record.snapshot import Snapshot, current_snapshot, file_sha256, fingerprint
 from record.withhold import entities_to_link, orders_in_force
 from standard.errors import DeclarationError
 from store.home import Home, connect, written_whole
@@ -169,7 +171,18 @@ def publish(night: Night) -> None:
     verb = "published" if snapshot.is_new else "nothing changed; in force is"
     night.progress(f"{verb} snapshot {snapshot.snapshot_id}: {going.rows:,} rows")
     _keep_links_of_the_record(night.home)
+    _pass_on(night, snapshot)
     shutil.rmtree(night.home.root / "work")
+
+
+def _pass_on(night: Night, snapshot: Snapshot) -> None:
+    """Brings the snapshot to the database of exchange.yaml, too; what a failure kept from it before is made up for."""
+    target = night.settings.publish_to
+    if target is None:
+        return
+    url = Secrets(night.home.keys).url(target.url).get_secret_value()
+    with stage_of(night.ledger, night.run.run_id, "pass on"):
+        publish_to_postgres(snapshot, url, schema=target.schema_name or SCHEMA)
 
 
 def _inputs(night: Night, linked: Linked) -> Inputs:

@@ -70,13 +70,13 @@ def _cell(value: object) -> str:
 
 
 def show_progress() -> None:
-    """Lets what the stages say of themselves appear on stderr."""
+    """Lets what a run says appear on stderr: its own line for every step, of the stages only what they warn of."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     for package in PACKAGES:
         logger = logging.getLogger(package)
         logger.handlers = [handler]
-        logger.setLevel(logging.INFO)
+        logger.setLevel(logging.INFO if package in ("flows", "demo") else logging.WARNING)
         logger.propagate = False
 
 
