@@ -94,11 +94,12 @@ def make_key(path: Path) -> Path:
 
 
 @contextmanager
-def sftp_server(folder: Path) -> Iterator[SftpServer]:
+def sftp_server(folder: Path, *, log_level: str = "ERROR") -> Iterator[SftpServer]:
     """Runs an sshd until the end of the block.
 
     Args:
-        folder: An empty or missing folder; `root/` below it is what the login sees first.
+        folder: An empty or missing folder; `root/` below it is what the login sees first, `sshd.log` its log.
+        log_level: How much sshd writes there.
 
     Raises:
         ServerMissing: OpenSSH's server is not installed.
@@ -113,14 +114,14 @@ def sftp_server(folder: Path) -> Iterator[SftpServer]:
     )
     (folder / "authorized_keys").write_bytes((folder / "user_key.pub").read_bytes())
     settings = folder / "sshd_config"
-    settings.write_text(_sshd_settings(server, folder))
+    settings.write_text(_sshd_settings(server, folder, log_level))
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd puts the unprivileged half of itself
     with _running([program, "-D", "-e", "-f", str(settings)], folder / "sshd.log", port=server.port):
         yield server
 
 
-def _sshd_settings(server: SftpServer, folder: Path) -> str:
+def _sshd_settings(server: SftpServer, folder: Path, log_level: str) -> str:
     return f"""ListenAddress {server.host}
 Port {server.port}
 HostKey {server.host_key}
@@ -133,7 +134,7 @@ PermitRootLogin prohibit-password
 StrictModes no
 UsePAM no
 MaxStartups 100
-LogLevel ERROR
+LogLevel {log_level}
 Subsystem sftp internal-sftp
 ForceCommand internal-sftp -d {server.root}
 """
