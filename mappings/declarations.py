@@ -190,6 +190,8 @@ class Format(Declared):
     aliases: dict[str, Names] = {}
     trailer: Trailer | None = None
     layout: str | None = None
+    trimmed: bool = False
+    """The sender of a fixed-width file cuts blanks at the end of a record: only required fields must be whole."""
 
     @model_validator(mode="after")
     def _is_complete(self) -> Format:
@@ -201,6 +203,8 @@ class Format(Declared):
             raise ValueError("columns are listed for a delimited file without a header, and only then")
         if (self.kind == "fixed_width") != (self.layout is not None):
             raise ValueError("a fixed-width file names its layout, and only such a file does")
+        if self.trimmed and self.kind != "fixed_width":
+            raise ValueError("trimmed belongs to a fixed-width file")
         return self
 
 

@@ -22,7 +22,10 @@ _NOWHERE = "\x1f"
 
 
 def read_fixed_width(path: Path, feed: Feed, layout: Layout) -> Reading:
-    """Opens a fixed-width file; a record that ends before its last mapped field does becomes unreadable."""
+    """Opens a fixed-width file; a record that is shorter than its layout becomes unreadable.
+
+    Where the sender cuts blanks at the end (`trimmed`) it must reach only as far as the last required element.
+    """
     reading = Reading(feed.columns, iter(()))
     stop = read_trailer(path, feed.format, reading)
     stream = TextStream(path, feed.format.encoding, stop=stop, unwanted="\0" + _NOWHERE)
@@ -35,9 +38,7 @@ def read_fixed_width(path: Path, feed: Feed, layout: Layout) -> Reading:
 
 
 def _batches(stream: TextStream, feed: Feed, layout: Layout, reading: Reading) -> Iterator[pa.RecordBatch]:
-    mapped = {column for element in feed.elements.values() for column in element.sent}
-    least = max(field.end for field in layout.fields if field.name in mapped)
-    line = 1
+    least, line = _least_length(feed, layout), 1
     for batch in _lines(stream):
         lines = batch.column(0)
         numbers = np.arange(line, line + len(lines), dtype=np.int64)
@@ -49,6 +50,12 @@ def _batches(stream: TextStream, feed: Feed, layout: Layout, reading: Reading) -
         _set_aside(reading, layout, lines, np.flatnonzero(is_record & ~long_enough), records, numbers)
         keep = pa.array(is_record & long_enough)
         yield _split(lines.filter(keep), layout, reading, pa.array(records).filter(keep), pa.array(numbers).filter(keep))
+
+
+def _least_length(feed: Feed, layout: Layout) -> int:
+    required = {column for element in feed.elements.values() if element.required for column in element.sent}
+    ends = [field.end for field in layout.fields if not feed.format.trimmed or field.name in required]
+    return max(ends, default=1)
 
 
 def _lines(stream: TextStream) -> Iterator[pa.RecordBatch]:
