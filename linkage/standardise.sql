@@ -31,7 +31,8 @@ WITH numbered AS (
     FROM named
 )
 SELECT id, main,
-    CASE WHEN NOT skipped('given', given) AND NOT skipped('newborn', given) THEN given END AS given, given_words, middle,
+    CASE WHEN NOT skipped('given', given) AND NOT skipped('newborn', given) THEN given END AS given, given_words,
+    CASE WHEN NOT skipped('given', middle) THEN middle END AS middle,
     CASE WHEN NOT skipped('surname', surname) AND len(surname) > 1 THEN surname END AS surname, surname_words,
     coalesce(skipped('newborn', given) OR skipped('name', given || surname), false)
         OR (coalesce(skipped('given', given), given IS NULL) AND coalesce(skipped('surname', surname), false)) AS nobody
@@ -107,7 +108,7 @@ SELECT 'ssn', digits(ssn) FROM (SELECT row_number() OVER (ORDER BY record_id)::I
 JOIN mention_names USING (id) WHERE digits(ssn) IS NOT NULL
 GROUP BY digits(ssn) HAVING count(DISTINCT given) > 4 AND count(DISTINCT surname) > 4;
 
-CREATE OR REPLACE TEMP TABLE mention AS
+CREATE OR REPLACE TEMP TABLE mention_part AS
 WITH numbered AS (
     SELECT row_number() OVER (ORDER BY record_id)::INTEGER AS id, * FROM people
 ), home AS (
@@ -146,3 +147,12 @@ LEFT JOIN mention_names m USING (id)
 LEFT JOIN home h USING (id)
 LEFT JOIN called c USING (id)
 LEFT JOIN dated d USING (id);
+
+-- How many first names stand beside one surname and birth date: where it is one, no twin is known.
+CREATE OR REPLACE TEMP TABLE mention AS
+SELECT m.*, d.names AS names_of_day
+FROM mention_part m LEFT JOIN (
+    SELECT surname, birth, count(DISTINCT given) FILTER (len(given) > 1) AS names
+    FROM mention_part WHERE birth IS NOT NULL GROUP BY surname, birth
+) d ON d.surname = m.surname AND d.birth = m.birth;
+DROP TABLE mention_part;
