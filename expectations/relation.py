@@ -46,7 +46,8 @@ def make_relation(
             elements=elements, as_of=as_of,
         )  # fmt: skip
         for check, when in bound:
-            condition = _condition(declared.get("when"), when, values)
+            absent = {column: "NULL" for column in entities()[entity].stored_columns()}
+            condition = _condition(declared.get("when"), when, absent | values)
             if condition is not None:
                 at = f"{check.id}?"
                 selected[at] = condition
@@ -91,7 +92,10 @@ def _entity_rows(feed: Feed) -> Iterator[tuple[str, int, Mapping[str, str]]]:
 
 
 def _condition(row_when: str | None, when: str | None, values: Mapping[str, str]) -> str | None:
-    """When a source row makes the entity row and the expectation looks at it, as SQL over elements."""
+    """When a source row makes the entity row and the expectation looks at it, as SQL over elements.
+
+    `values` has the SQL of every column of the entity; that of one the row does not declare is NULL.
+    """
     parts = [f"({row_when})"] if row_when else []
     if when:
         parts.append("(" + _WORD.sub(lambda word: values.get(word.group(), word.group()), when) + ")")
