@@ -102,6 +102,7 @@ def _judge(
     _agree(con, batch, checks, outcomes)
     dispositions.quarantine_orphans(con, batch.extract, feed, states)
     dispositions.quarantine_failures(con, checks, outcomes)
+    dispositions.accept_rest(con)
     return _Judged(checks, outcomes)
 
 

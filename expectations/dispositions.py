@@ -164,7 +164,7 @@ def quarantine_bad_keys(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
         con, "quarantined", "coalesce(found.code, 'no_key')",
         f"SELECT r._record, p.code FROM open_rows r LEFT JOIN {_GRAVEST} p USING (_record) WHERE _key IS NULL",
     )  # fmt: skip
-    _set(con, "quarantined", "'delete_unknown_key'", unknown_deletes_sql("open_rows"))
+    quarantine_unknown_deletes(con)
     _set(
         con, "quarantined", "'conflicting_key'",
         "SELECT _record FROM open_rows QUALIFY"
@@ -172,12 +172,13 @@ def quarantine_bad_keys(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     )  # fmt: skip
 
 
-def unknown_deletes_sql(rows: str) -> str:
-    """The records of `rows` that delete a key which is neither in the state nor set by another row of theirs."""
-    return (
-        f"SELECT _record FROM {rows} WHERE _action = 'delete' AND _key NOT IN (SELECT _key FROM state)"
-        f" AND _key NOT IN (SELECT _key FROM {rows} WHERE _action <> 'delete' AND _key IS NOT NULL)"
-    )
+def quarantine_unknown_deletes(con: duckdb.DuckDBPyConnection) -> None:
+    """Deletes of a key which is neither in the state nor set by another row of the extract."""
+    _set(
+        con, "quarantined", "'delete_unknown_key'",
+        "SELECT _record FROM open_rows WHERE _action = 'delete' AND _key NOT IN (SELECT _key FROM state)"
+        " AND _key NOT IN (SELECT _key FROM open_rows WHERE _action <> 'delete' AND _key IS NOT NULL)",
+    )  # fmt: skip
 
 
 def _problems_sql(con: duckdb.DuckDBPyConnection, feed: Feed) -> str:
@@ -267,7 +268,7 @@ def orphans_sql(
 
 
 def quarantine_failures(con: duckdb.DuckDBPyConnection, checks: Sequence[Check], outcomes: Sequence[Outcome]) -> None:
-    """Rows with a problem or a failed expectation that is an error; the rest is accepted.
+    """Rows with a problem or a failed expectation that is an error.
 
     An expectation that holds of enough rows (`mostly`) quarantines none of the others.
     """
@@ -287,7 +288,21 @@ def quarantine_failures(con: duckdb.DuckDBPyConnection, checks: Sequence[Check],
             "SELECT _record, min(id) AS id FROM failing"
             f" JOIN (VALUES {names}) AS g(number, id) USING (number) GROUP BY _record",
         )  # fmt: skip
-    con.execute("UPDATE fate SET disposition = 'accepted', reason = '' WHERE disposition IS NULL")
+
+
+def quarantine_found(con: duckdb.DuckDBPyConnection, findings: Path) -> None:
+    """Rows of which an error was found before that lies in themselves."""
+    listed = ", ".join(literal(reason) for reason in NOT_OF_CONTENT)
+    _set(
+        con, "quarantined", "found.code",
+        f"SELECT _record, min(code) AS code FROM read_parquet({literal(findings)})"
+        f" WHERE severity = 'error' AND code NOT IN ({listed}) GROUP BY _record",
+    )  # fmt: skip
+
+
+def accept_rest(con: duckdb.DuckDBPyConnection, reason: str = "") -> None:
+    """Accepts every row that no rule has set apart."""
+    con.execute(f"UPDATE fate SET disposition = 'accepted', reason = {literal(reason)} WHERE disposition IS NULL")
 
 
 def content_errors(con: duckdb.DuckDBPyConnection) -> int:

@@ -168,6 +168,12 @@ def clear_rows(connection: sa.Connection, extract_id: str, records: Sequence[int
     ])  # fmt: skip
 
 
+def wholly_cleared() -> sa.Select[tuple[str]]:
+    """The extracts of which every quarantined row is cleared, as a query."""
+    whole = sa.and_(row_move.c.record == WHOLE_EXTRACT, row_move.c.to_disposition == CLEARED)
+    return sa.select(row_move.c.extract_id).where(whole)
+
+
 def require_sums_hold(connection: sa.Connection, extract_id: str | None = None) -> None:
     """Refuses to go on unless received = accepted + quarantined + duplicate + withheld, for one extract or for all.
 

@@ -17,6 +17,7 @@ from expectations.check_batch import check_batch, rules_of
 from mappings.compile import mapped_columns
 from mappings.declarations import Feed
 from store.accounts import require_rows_agree, require_sums_hold, write_accounts
+from store.batches import write_batch
 from store.extracts import Batch, Checked, Extract, Status
 from store.home import Home
 from store.ledger import Ledger, open_ledger
@@ -70,7 +71,7 @@ class Intake:
         self, name: str, rows: Sequence[Row], *, as_of: date = date(2026, 3, 23), unreadable: Sequence[Row] = (),
         census: Sequence[str] | None = None, hold: str | None = None,
     ) -> Batch:  # fmt: skip
-        """An extract that was landed and mapped; a row is what its elements became, `_version` and the like may be given."""
+        """An extract that was landed and mapped; a row is what its elements became; `_version` and so on may be given."""
         self.arrived += 1
         content = repr((self.arrived, rows, unreadable))
         extract_id = f"x{self.arrived:03d}{sha256(content.encode()).hexdigest()[:8]}"
@@ -90,12 +91,14 @@ class Intake:
         with self.ledger.writing() as connection:
             connection.execute(
                 extracts.insert().values(
-                    extract_id=extract_id, agency=self.agency, feed=name, name=extract.name, sha256=extract.sha256, size=1,
-                    received_at=extract.received_at.isoformat(), as_of=as_of.isoformat(), seq=extract.seq,
+                    extract_id=extract_id, agency=self.agency, feed=name, name=extract.name, sha256=extract.sha256,
+                    size=1, received_at=extract.received_at.isoformat(), as_of=as_of.isoformat(), seq=extract.seq,
                     holds=str(extract.holds), status="mapped", run_id="r",
                 )
             )  # fmt: skip
-        return Batch(extract, folder, len(rows) + len(unreadable), None, hold=hold)
+        batch = Batch(extract, folder, len(rows) + len(unreadable), None, hold=hold)
+        write_batch(batch)
+        return batch
 
     def _mapped(self, name: str, rows: Sequence[Row]) -> pa.Table:
         declared = self.feeds[name]
