@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
-from mappings.manifest import ManifestEntry, entry_for, manifest_entries
-from mappings.map_extract import map_extract
 
 from expectations.check_batch import check_batch, rules_of
 from flows.fetching import processing_order
 from flows.run import Night
 from mappings.declarations import Feed
 from mappings.load import Agency
+from mappings.manifest import ManifestEntry, entry_for, manifest_entries
+from mappings.map_extract import map_extract
 from store.accounts import require_rows_agree, require_sums_hold, write_accounts
 from store.batches import read_batch, write_batch
 from store.extracts import Batch, Checked, Disposition, Extract, Status

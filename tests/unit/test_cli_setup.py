@@ -16,7 +16,7 @@ from flows.settings import load_settings
 from flows.terminal import run_command_line
 from standard.errors import ExchangeError
 from store.home import Home, open_home
-from tests.unit.flow_fixtures import NOON
+from tests.exchange import MONDAY
 
 
 def kith(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
@@ -39,7 +39,7 @@ def with_example(home: Home) -> Home:
 
 
 def ills(home: Home) -> dict[tuple[str, str], Sign]:
-    return {(sign.check, sign.about): sign for sign in examine(home, now=NOON) if not sign.well}
+    return {(sign.check, sign.about): sign for sign in examine(home, now=MONDAY) if not sign.well}
 
 
 def test_a_new_home_is_private_and_its_settings_can_be_read(home: Home) -> None:
