@@ -1,0 +1,131 @@
+"""The data dictionary, printed from the declarations: tables, columns, codes, and which agency's columns feed them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from mappings.declarations import Feed, template_parts
+from mappings.load import Agency
+from record.in_force import PERSON_PARTNERS
+from record.tables import MEANINGS, main_code, table_names
+from standard.code_sets import code_set
+from standard.schema import PROVENANCE, Column, Entity, entities
+
+
+def data_dictionary(agencies: Mapping[str, Agency]) -> str:
+    """The dictionary as Markdown.
+
+    Args:
+        agencies: The declarations that feed the record; without any only the common schema is told.
+    """
+    lines = [
+        "# Data dictionary",
+        "",
+        "Printed from the declarations by `kith dictionary`; not written by hand.",
+        "",
+        "Every table of the record with its columns. A code `x` has two columns beside it: `x_source`, the value as",
+        "sent, and `x_match`, how well the common term fits it (SKOS: exact, close, broad, narrow, related; unmapped",
+        "where no term was found). `missing` tells why an element is empty, as `element:reason`.",
+        "",
+        *_table(["table", "rows are"], ([f"[{name}](#{name})", _meaning_of(name)] for name in table_names())),
+    ]
+    for name in table_names():
+        lines += _own_table(name) if name in MEANINGS else _entity(entities()[name], agencies)
+    lines += ["## Columns of every entity table", ""]
+    lines += _table(["column", "type", "meaning"], ([f"`{n}`", k, m] for n, (k, m) in PROVENANCE.items()))
+    lines += ["## Code sets", ""]
+    for name in sorted({c.code_set for e in entities().values() for c in e.columns.values() if c.code_set}):
+        lines += [f"### {name}", "", *_table(["code", "meaning"], ([f"`{c}`", m] for c, m in code_set(name).items()))]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _meaning_of(name: str) -> str:
+    own = {
+        "person": "one a person",
+        "person_source": "one a reference by which an agency knows a person",
+        "timeline": "one an event and person, over all event tables",
+    }
+    return own.get(name) or entities()[name].meaning
+
+
+def _own_table(name: str) -> list[str]:
+    columns = ([f"`{column}`", meaning] for column, meaning in MEANINGS[name].items())
+    return [f"## {name}", "", *_table(["column", "meaning"], columns)]
+
+
+def _entity(entity: Entity, agencies: Mapping[str, Agency]) -> list[str]:
+    lines = [f"## {entity.entity}", "", entity.meaning, ""]
+    if entity.event:
+        code = main_code(entity)
+        lines += [f"Stands in `timeline` on its `{entity.event.date}`{f', told by its `{code}`' if code else ''}.", ""]
+    rows = (row for name, column in entity.columns.items() for row in _columns(name, column))
+    lines += _table(["column", "type", "meaning", "class", "codes"], rows)
+    fed = list(_fed_by(entity, agencies))
+    if fed:
+        lines += ["Fed by:", "", *_table(["column", "agency", "feed", "from", "match of its codes"], fed)]
+    return lines
+
+
+def _columns(name: str, column: Column) -> Iterator[Sequence[str]]:
+    codes = f"[{column.code_set}](#{column.code_set})" if column.code_set else ""
+    required = " Always there." if column.required else ""
+    yield [f"`{name}`", column.type, column.meaning + required, column.sensitivity, codes]
+    if name in PERSON_PARTNERS:
+        yield [f"`{PERSON_PARTNERS[name]}`", "identifier", f"The person of the record whom `{name}` names.", "", ""]
+
+
+def _fed_by(entity: Entity, agencies: Mapping[str, Agency]) -> Iterator[Sequence[str]]:
+    """One line for every column of the entity, feed and place in the feed that gives it, without repetitions."""
+    for column in entity.columns:
+        seen: set[tuple[str, ...]] = set()
+        for name, agency in agencies.items():
+            for feed in agency.feeds.values():
+                for row in feed.entities.get(entity.entity, ()):
+                    line = (f"`{column}`", name, feed.feed, *_source(row.get(column), feed, agency))
+                    if column in row and line not in seen:
+                        seen.add(line)
+                        yield line
+
+
+def _source(given: str | None, feed: Feed, agency: Agency) -> tuple[str, str]:
+    """What an entity row says of a column: the agency's columns (or a constant), and the strengths of a crosswalk."""
+    if given is None:
+        return "", ""
+    if given.startswith("="):
+        return f"always `{given[1:]}`", ""
+    if "{" in given:
+        return ", ".join(_sent(part, feed, agency) for part in template_parts(given)), ""
+    owner, element = _owner(given, feed, agency)
+    code = owner.elements[element].code if element in owner.elements else None
+    return _sent(given, feed, agency), _strengths(agency, code.crosswalk) if code else ""
+
+
+def _owner(name: str, feed: Feed, agency: Agency) -> tuple[Feed, str]:
+    """The feed in which an element stands, and its plain name: `lookup.element` stands in the feed it looks up."""
+    if "." not in name:
+        return feed, name
+    lookup, element = name.split(".", 1)
+    return agency.feeds[feed.lookups[lookup].feed], element
+
+
+def _sent(name: str, feed: Feed, agency: Agency) -> str:
+    owner, element = _owner(name, feed, agency)
+    if element not in owner.elements:
+        return f"`{name}`"
+    columns = ", ".join(f"`{column}`" for column in owner.elements[element].sent)
+    return columns if owner is feed else f"{columns} of {owner.feed}"
+
+
+def _strengths(agency: Agency, crosswalk: str) -> str:
+    found = Counter(entry.match if entry.common else "no common term" for entry in agency.crosswalks[crosswalk].entries)
+    return ", ".join(f"{match} {times}" for match, times in sorted(found.items()))
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [_line(header), _line(["---"] * len(header)), *map(_line, rows)]
+    return [*lines, ""]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|').replace(chr(10), ' ') for cell in cells)} |"
