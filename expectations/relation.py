@@ -46,7 +46,7 @@ def make_relation(
             elements=elements, as_of=as_of,
         )  # fmt: skip
         for check, when in bound:
-            absent = {column: "NULL" for column in entities()[entity].stored_columns()}
+            absent = dict.fromkeys(entities()[entity].stored_columns(), "NULL")
             condition = _condition(declared.get("when"), when, absent | values)
             if condition is not None:
                 at = f"{check.id}?"

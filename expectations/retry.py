@@ -258,9 +258,10 @@ def release_row(home: Home, ledger: Ledger, feed: Feed, *, extract_id: str, reco
     with connect() as con, ledger.reading() as connection:
         con.register("moves", read_moves(connection, extract_id))
         now = rows_now_sql(f"read_parquet({literal(batch.folder / 'rows.parquet')})", "moves")
+        mapped = f"read_parquet({literal(batch.mapped)})"
         found = con.execute(
-            "SELECT reason, _key IS NOT NULL AND _record IN"
-            f" (SELECT _record FROM read_parquet({literal(batch.mapped)})) FROM {now} WHERE _record = {int(record)} AND disposition = 'quarantined'"
+            f"SELECT reason, _key IS NOT NULL AND _record IN (SELECT _record FROM {mapped}) FROM {now}"
+            f" WHERE _record = {int(record)} AND disposition = 'quarantined'"
         ).fetchall()
     if not found:
         raise ExtractError("this row is not in quarantine", where=where, mend="see: kith quarantine list")

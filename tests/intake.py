@@ -71,7 +71,7 @@ class Intake:
         self, name: str, rows: Sequence[Row], *, as_of: date = date(2026, 3, 23), unreadable: Sequence[Row] = (),
         census: Sequence[str] | None = None, hold: str | None = None,
     ) -> Batch:  # fmt: skip
-        """An extract that was landed and mapped; a row is what its elements became; `_version` and so on may be given."""
+        """An extract that was landed and mapped; a row is what its elements became (and `_version` etc.)."""
         self.arrived += 1
         content = repr((self.arrived, rows, unreadable))
         extract_id = f"x{self.arrived:03d}{sha256(content.encode()).hexdigest()[:8]}"
