@@ -40,7 +40,9 @@ def block(con: duckdb.DuckDBPyConnection, *, cap: int) -> list[SkippedBlocks]:
     )
     con.execute(
         """CREATE OR REPLACE TEMP TABLE candidate AS
-        WITH kept AS (SELECT key, id FROM block_key SEMI JOIN (SELECT key FROM block_size WHERE records <= ?) USING (key))
+        WITH kept AS (
+            SELECT key, id FROM block_key SEMI JOIN (SELECT key FROM block_size WHERE records <= ?) USING (key)
+        )
         SELECT DISTINCT l.id AS id_l, r.id AS id_r FROM kept l JOIN kept r ON l.key = r.key AND l.id < r.id""",
         [cap],
     )
@@ -51,7 +53,8 @@ def block(con: duckdb.DuckDBPyConnection, *, cap: int) -> list[SkippedBlocks]:
         [cap],
     )
     skipped = con.execute(
-        "SELECT rule, count(*), sum(records)::BIGINT FROM block_size WHERE records > ? GROUP BY rule ORDER BY rule", [cap]
+        "SELECT rule, count(*), sum(records)::BIGINT FROM block_size WHERE records > ? GROUP BY rule ORDER BY rule",
+        [cap],
     ).fetchall()
     con.execute("DROP TABLE block_key; DROP TABLE block_size")
     return [SkippedBlocks(*row) for row in skipped]

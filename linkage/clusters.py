@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 import duckdb
+import pyarrow as pa
 
 Pair = tuple[int, int]
 
@@ -79,7 +80,8 @@ def component_table(con: duckdb.DuckDBPyConnection) -> None:
 def cluster_table(con: duckdb.DuckDBPyConnection, *, most: int) -> None:
     """Makes the table `cluster` (id, cluster) over all records, from `mention`, `edge` and `component`.
 
-    Only components that hold a pair to be kept apart, or too many records, are merged link by link.
+    Only components that hold a pair to be kept apart are merged link by link. One that holds too many records is frozen:
+    only what an agency itself states is merged in it, all else is left for review.
     """
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE contested AS
@@ -90,23 +92,21 @@ def cluster_table(con: duckdb.DuckDBPyConnection, *, most: int) -> None:
     )
     inside = "FROM edge e JOIN component c ON c.id = e.id_l SEMI JOIN contested USING (component)"
     links = con.sql(
-        f"SELECT id_l, id_r {inside} WHERE decision = 'link' ORDER BY stated DESC, weight DESC, id_l, id_r"
+        f"SELECT id_l, id_r {inside} WHERE decision = 'link' AND (stated OR size <= {most}) "
+        "ORDER BY stated DESC, weight DESC, id_l, id_r"
     ).fetchall()
     apart = con.sql(f"SELECT id_l, id_r {inside} WHERE veto IS NOT NULL").fetchall()
     _table(con, "settled", merge_in_order(links, apart, most=most))
     con.execute(
         """CREATE OR REPLACE TEMP TABLE cluster AS
-        SELECT m.id, coalesce(s.value, c.component, m.id) AS cluster
-        FROM mention m LEFT JOIN component c USING (id) LEFT JOIN settled s USING (id)"""
+        SELECT m.id, coalesce(s.value, CASE WHEN x.component IS NULL THEN c.component END, m.id) AS cluster
+        FROM mention m LEFT JOIN component c USING (id) LEFT JOIN settled s USING (id)
+        LEFT JOIN contested x USING (component)"""
     )
 
 
 def _table(con: duckdb.DuckDBPyConnection, name: str, values: dict[int, int]) -> None:
-    import pyarrow as pa  # the only place in this folder that hands Python values to DuckDB
-
-    rows = pa.table(
-        {"id": pa.array(values.keys(), pa.int32()), "value": pa.array(values.values(), pa.int32())}
-    )
+    rows = pa.table({"id": pa.array(values.keys(), pa.int32()), "value": pa.array(values.values(), pa.int32())})
     con.register("rows_in", rows)
     con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM rows_in")
     con.unregister("rows_in")

@@ -33,7 +33,8 @@ def evaluate(persons: Path, truth: Path) -> list[Score]:
 
     Args:
         persons: Parquet with record_id, person_id.
-        truth: Parquet or CSV with record_id, truth and, for pairs of sources, source. Records without truth do not count.
+        truth: Parquet or CSV with record_id, truth and, for pairs of sources, source; records without truth do
+            not count.
     """
     with duckdb.connect() as con:
         _tables(con, persons, truth)
@@ -58,19 +59,27 @@ def evaluate(persons: Path, truth: Path) -> list[Score]:
             SELECT sources, sum(n) FILTER (kind = 't'), sum(n) FILTER (kind = 'p'), sum(n) FILTER (kind = 'b')
             FROM pairs GROUP BY sources ORDER BY sources"""
         ).fetchall()
-    return [Score(name, int(true or 0), int(found or 0), int(right or 0)) for name, true, found, right in overall + by_source]
+    return [
+        Score(name, int(true or 0), int(found or 0), int(right or 0))
+        for name, true, found, right in overall + by_source
+    ]
 
 
 def evaluate_edges(edges: Path, truth: Path) -> Score:
     """Pairs linked directly, without what follows from the closure; every true pair counts, compared or not."""
     with duckdb.connect() as con:
         con.execute("CREATE TEMP TABLE truth AS SELECT record_id::VARCHAR AS record_id, truth FROM " + _reader(truth))
-        con.execute("CREATE TEMP TABLE edge AS SELECT record_l, record_r FROM read_parquet(?) WHERE decision = 'link'", [str(edges)])
+        con.execute(
+            "CREATE TEMP TABLE edge AS SELECT record_l, record_r FROM read_parquet(?) WHERE decision = 'link'",
+            [str(edges)],
+        )
         found, right = con.sql(
             """SELECT count(*), count(*) FILTER (l.truth = r.truth)
             FROM edge JOIN truth l ON l.record_id = record_l JOIN truth r ON r.record_id = record_r"""
         ).fetchall()[0]
-        true = con.sql("SELECT sum(n * (n - 1) // 2) FROM (SELECT count(*) AS n FROM truth GROUP BY truth)").fetchall()[0][0]
+        true = con.sql("SELECT sum(n * (n - 1) // 2) FROM (SELECT count(*) AS n FROM truth GROUP BY truth)").fetchall()[
+            0
+        ][0]
     return Score("all", int(true or 0), int(found), int(right))
 
 

@@ -69,7 +69,8 @@ def judge(con: duckdb.DuckDBPyConnection, scored: str, model: dict[str, Any], gu
             SELECT s.*, {words}, {_both_sides(con)}
             FROM {scored} s JOIN mention l ON l.id = s.id_l JOIN mention r ON r.id = s.id_r
         ), known AS (SELECT *, {facts} FROM pair)
-        SELECT {_columns(con, scored)}, stated, {_first(guard, Effect.APART)} AS veto, {_first(guard, Effect.DOUBT)} AS doubt
+        SELECT {_columns(con, scored)}, stated,
+            {_first(guard, Effect.APART)} AS veto, {_first(guard, Effect.DOUBT)} AS doubt
         FROM known"""
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import duckdb
+import pyarrow as pa
 
 LENGTH = 26
 
@@ -26,7 +27,7 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class PersonEvent:
-    """One step in the history of a person id; `other_id` is the id it merged into, was split from or gave records to."""
+    """One step in the history of a person id; `other_id` is what it merged into, was split from or gave records to."""
 
     person_id: str
     kind: EventKind
@@ -34,7 +35,7 @@ class PersonEvent:
 
 
 def mint(secret: bytes, record_id: str, spent: Iterable[str] = ()) -> str:
-    """The id founded on a record: 26 letters and digits that tell nothing; the next one where that id was already spent."""
+    """The id founded on a record: 26 letters and digits that tell nothing; the next one where that one was spent."""
     taken = spent if isinstance(spent, (set, frozenset, dict)) else set(spent)
     counter = 0
     while True:
@@ -75,7 +76,7 @@ def assign_ids(con: duckdb.DuckDBPyConnection, *, secret: bytes, spent: Iterable
 
 
 def _kept_ids(con: duckdb.DuckDBPyConnection) -> dict[int, str]:
-    """The old id each cluster keeps: most records first, the smallest id where they tie; an id goes to one cluster only."""
+    """The old id each cluster keeps: most records first, then the smallest id; an id goes to one cluster only."""
     kept: dict[int, str] = {}
     given: set[str] = set()
     ranked = con.sql("SELECT cluster, old FROM overlap ORDER BY records DESC, old, cluster").fetchall()
@@ -87,8 +88,6 @@ def _kept_ids(con: duckdb.DuckDBPyConnection) -> dict[int, str]:
 
 
 def _register(con: duckdb.DuckDBPyConnection, person_of: dict[int, str]) -> None:
-    import pyarrow as pa
-
     rows = pa.table(
         {"cluster": pa.array(person_of.keys(), pa.int32()), "person_id": pa.array(person_of.values(), pa.string())}
     )
@@ -109,7 +108,8 @@ def _events(con: duckdb.DuckDBPyConnection) -> list[PersonEvent]:
         UNION ALL SELECT old, 'merged_into', new FROM moved WHERE NOT lives AND place = 1
         UNION ALL SELECT new, 'split_from', old FROM moved WHERE new <> old AND NOT was_there
         UNION ALL SELECT old, 'moved_to', new FROM moved WHERE new <> old AND was_there AND (lives OR place > 1)
-        UNION ALL SELECT DISTINCT person_id, 'ended', NULL FROM known WHERE person_id NOT IN (SELECT old FROM overlap)"""
+        UNION ALL SELECT DISTINCT person_id, 'ended', NULL FROM known
+            WHERE person_id NOT IN (SELECT old FROM overlap)"""
     ).fetchall()
     return sorted(
         (PersonEvent(person, EventKind(kind), other) for person, kind, other in rows),

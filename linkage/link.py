@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import tempfile
 import time
 from collections.abc import Iterable
@@ -37,6 +36,20 @@ class LinkageSettings(Declared):
     most_records: int = 200
     threads: int = 2
     memory: str = "1GB"
+
+    def decide(self, weight: float, *, stated: bool, held: bool) -> str:
+        """What a pair comes to: link, review or no; `held` says that the guard named a veto or a doubt."""
+        if (weight >= self.link_weight or stated) and not held:
+            return "link"
+        return "review" if weight >= self.review_weight or stated else "no"
+
+    @property
+    def decide_sql(self) -> str:
+        """The same over the columns weight, stated, veto and doubt."""
+        return (
+            f"CASE WHEN (weight >= {self.link_weight} OR stated) AND veto IS NULL AND doubt IS NULL THEN 'link' "
+            f"WHEN weight >= {self.review_weight} OR stated THEN 'review' ELSE 'no' END"
+        )
 
 
 @dataclass(frozen=True)
@@ -81,7 +94,7 @@ def link_people(
         LinkageError: The people table or the model cannot be used.
     """
     chosen = settings or LinkageSettings()
-    model, guard = read_model(chosen.model), read_guard()
+    how = _Rules(read_model(chosen.model), read_guard(), chosen)
     into.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = _Clock()
     with tempfile.TemporaryDirectory(dir=into, prefix=".spill-") as spill, _connect(chosen, Path(spill)) as con:
@@ -90,9 +103,9 @@ def link_people(
         clock.lap("standardise")
         skipped = block(con, cap=chosen.block_cap)
         clock.lap("block")
-        _edges(con, "candidate", model, guard, chosen, into="edge")
+        _edges(con, "candidate", how, into="edge", least_weight=chosen.review_weight)
         clock.lap("score")
-        _complete_components(con, model, guard, chosen)
+        _complete_components(con, how)
         cluster_table(con, most=chosen.most_records)
         _part_links(con)
         clock.lap("cluster")
@@ -109,6 +122,13 @@ def link_people(
     return links
 
 
+def link_file(
+    people: Path, into: Path, *, columns: ColumnMap | None = None, settings: LinkageSettings | None = None
+) -> Links:
+    """Links a table outside any home; its person ids mean nothing beside those of a home or of another table."""
+    return link_people(people, into, secret=b"kith link", settings=settings, columns=columns)
+
+
 class _Clock:
     def __init__(self) -> None:
         self.laps: dict[str, float] = {}
@@ -121,7 +141,7 @@ class _Clock:
 
 
 def _connect(settings: LinkageSettings, spill: Path) -> duckdb.DuckDBPyConnection:
-    os.chmod(spill, 0o700)
+    spill.chmod(0o700)
     return duckdb.connect(
         config={
             "threads": settings.threads,
@@ -134,34 +154,36 @@ def _connect(settings: LinkageSettings, spill: Path) -> duckdb.DuckDBPyConnectio
     )
 
 
+@dataclass(frozen=True)
+class _Rules:
+    """All that decides about a pair."""
+
+    model: dict[str, Any]
+    guard: Guard
+    settings: LinkageSettings
+
+
 def _edges(
-    con: duckdb.DuckDBPyConnection, pairs: str, model: dict[str, Any], guard: Guard, chosen: LinkageSettings, *, into: str
+    con: duckdb.DuckDBPyConnection, pairs: str, how: _Rules, *, into: str, least_weight: float | None = None
 ) -> None:
     """Scores, judges and decides pairs."""
-    score(con, pairs, model, into="scored", least_weight=chosen.review_weight if into == "edge" else None)
-    judge(con, "scored", model, guard, into="judged")
-    con.execute(
-        f"""CREATE OR REPLACE TEMP TABLE {into} AS SELECT *,
-            CASE WHEN (weight >= {chosen.link_weight} OR stated) AND veto IS NULL AND doubt IS NULL THEN 'link'
-                WHEN weight >= {chosen.review_weight} OR stated THEN 'review' ELSE 'no' END AS decision
-        FROM judged"""
-    )
+    score(con, pairs, how.model, into="scored", least_weight=least_weight)
+    judge(con, "scored", how.model, how.guard, into="judged")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {into} AS SELECT *, {how.settings.decide_sql} AS decision FROM judged")
     con.execute("DROP TABLE scored; DROP TABLE judged")
 
 
-def _complete_components(
-    con: duckdb.DuckDBPyConnection, model: dict[str, Any], guard: Guard, chosen: LinkageSettings
-) -> None:
+def _complete_components(con: duckdb.DuckDBPyConnection, how: _Rules) -> None:
     """Compares within a component also the pairs that no key brought together: a veto between them must be known."""
     component_table(con)
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE uncompared AS
         SELECT l.id AS id_l, r.id AS id_r FROM component l JOIN component r ON l.component = r.component AND l.id < r.id
         ANTI JOIN edge e ON e.id_l = l.id AND e.id_r = r.id
-        WHERE l.size BETWEEN 3 AND {chosen.most_records}"""
+        WHERE l.size BETWEEN 3 AND {how.settings.most_records}"""
     )
-    _edges(con, "uncompared", model, guard, chosen, into="inner_edge")
-    con.execute("INSERT INTO edge BY NAME SELECT * FROM inner_edge WHERE decision <> 'link'")
+    _edges(con, "uncompared", how, into="inner_edge")
+    con.execute("INSERT INTO edge BY NAME SELECT * FROM inner_edge")
     con.execute("DROP TABLE inner_edge; DROP TABLE uncompared")
 
 
@@ -177,7 +199,8 @@ def _part_links(con: duckdb.DuckDBPyConnection) -> None:
 def _known(con: duckdb.DuckDBPyConnection, known: Path | None) -> None:
     source = "read_parquet(?)" if known else "(SELECT NULL::VARCHAR AS record_id, NULL::VARCHAR AS person_id LIMIT 0)"
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE known AS SELECT record_id, person_id FROM {source}", [str(known)] if known else []
+        f"CREATE OR REPLACE TEMP TABLE known AS SELECT record_id, person_id FROM {source}",
+        [str(known)] if known else [],
     )
 
 
@@ -218,7 +241,7 @@ def _write(con: duckdb.DuckDBPyConnection, into: Path) -> dict[str, int]:
 
 def _copy(con: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
     part = path.with_suffix(".part")
-    con.execute(f"COPY ({query}) TO '{part}' (FORMAT parquet, COMPRESSION zstd)".replace("''", "'"))
+    con.execute(f"COPY ({query}) TO '{part}' (FORMAT parquet, COMPRESSION zstd)")
     part.chmod(0o600)
     part.replace(path)
 

@@ -1,4 +1,4 @@
-"""People tables: one row per mention of a person in the common columns, read from any file or made from the entities."""
+"""People tables: one row per mention of a person in the common columns, read from any file."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _read_file(con: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
         raise LinkageError(
             "the people table cannot be read", where=str(path), mend="give a Parquet file or a CSV with a header"
         ) from error
-    return {name: kind for name, kind in con.sql("SELECT column_name, column_type FROM (DESCRIBE people_file)").fetchall()}
+    return dict(con.sql("SELECT column_name, column_type FROM (DESCRIBE people_file)").fetchall())
 
 
 def _check_map(chosen: ColumnMap, types: Mapping[str, str], path: Path) -> None:
@@ -94,10 +94,9 @@ def _check_map(chosen: ColumnMap, types: Mapping[str, str], path: Path) -> None:
     absent = sorted(named - set(types))
     if unknown or absent:
         raise DeclarationError(
-            f"the column map names {', '.join(unknown or absent)}, which {'the common columns' if unknown else 'the file'} "
-            "do not have" if unknown else f"the file has no column {', '.join(absent)}",
+            f"the common columns have no {', '.join(unknown)}" if unknown else f"the file has no {', '.join(absent)}",
             where=str(path),
-            mend=f"common columns are {', '.join([*COLUMNS, *FLAT])}",
+            mend=f"the column map names common columns ({', '.join([*COLUMNS, *FLAT])}) and columns of the file",
         )
     if "record_id" not in chosen.columns:
         raise LinkageError(
@@ -134,7 +133,9 @@ def _common(name: str, given: Mapping[str, str], types: Mapping[str, str], chose
 def _flat(name: str, given: Mapping[str, str]) -> str:
     if name == "addresses" and _from_flat(name, given):
         parts = {"line1": given.get("address"), "line2": None, "city": given.get("city"), "zip": given.get("zip")}
-        fields = ", ".join(f"{part} := nullif(trim(({column or 'NULL'})::VARCHAR), '')" for part, column in parts.items())
+        fields = ", ".join(
+            f"{part} := nullif(trim(({column or 'NULL'})::VARCHAR), '')" for part, column in parts.items()
+        )
         return f"[struct_pack({fields})]"
     if name == "phones" and _from_flat(name, given):
         return f"CASE WHEN {given['phone']} IS NOT NULL THEN [{given['phone']}::VARCHAR] END"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,20 @@ def read_model(model: str | Path) -> dict[str, Any]:
         raise LinkageError(
             "the linkage model cannot be read", where=str(path), mend="name a version that stands in linkage/models"
         ) from error
+    if _conditions(trained) != _conditions(settings()):
+        raise LinkageError(
+            "the model was trained on other comparisons than those declared now",
+            where=f"{path} and {COMPARISONS}",
+            mend="train a new version, or go back to the comparisons of this one",
+        )
     return trained
+
+
+def _conditions(model: dict[str, Any]) -> list[list[tuple[str, str]]]:
+    return [
+        [(level["sql_condition"], level["label_for_charts"]) for level in comparison["comparison_levels"]]
+        for comparison in model.get("comparisons", [])
+    ]
 
 
 def score(
@@ -99,7 +113,9 @@ def score(
         least_weight: Pairs below it are left out, unless the agency itself states them.
     """
     linker = _linker(con, model)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE pair_queue AS SELECT row_number() OVER () - 1 AS n, id_l, id_r FROM {pairs}")
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE pair_queue AS SELECT row_number() OVER () - 1 AS n, id_l, id_r FROM {pairs}"
+    )
     count = int(con.sql("SELECT count(*) FROM pair_queue").fetchall()[0][0])
     keep = "" if least_weight is None else f"WHERE match_weight >= {least_weight} OR {STATED}"
     for batch in range(max(1, -(-count // PAIRS_AT_ONCE))):
@@ -122,11 +138,21 @@ def _predict(con: duckdb.DuckDBPyConnection, linker: Linker, batch: int) -> Spli
     return linker.inference.predict(warning_mode="never")
 
 
-def _linker(con: duckdb.DuckDBPyConnection, model: dict[str, Any]) -> Linker:
+def _prior(con: duckdb.DuckDBPyConnection) -> float:
+    """One in as many as there are people, in steps of two: it must not move with every new row."""
     people = int(con.sql("SELECT count(*) FROM mention").fetchall()[0][0])
-    population = 2 ** max(people - 1, LEAST_POPULATION - 1).bit_length()
+    return float(1 / 2 ** max(people - 1, LEAST_POPULATION - 1).bit_length())
+
+
+def prior_weight(con: duckdb.DuckDBPyConnection) -> float:
+    """The weight (log2 odds) of a pair before anything is compared; `con` holds `mention`."""
+    prior = _prior(con)
+    return math.log2(prior / (1 - prior))
+
+
+def _linker(con: duckdb.DuckDBPyConnection, model: dict[str, Any]) -> Linker:
     api = DuckDBAPI(con)
-    linker = Linker(api.register("mention"), {**model, "probability_two_random_records_match": 1 / population})
+    linker = Linker(api.register("mention"), {**model, "probability_two_random_records_match": _prior(con)})
     for column in ("given", "surname"):
         _register_frequencies(con, linker, column)
     return linker
@@ -167,7 +193,7 @@ def train(con: duckdb.DuckDBPyConnection, *, pairs: int = 5_000_000, seed: int =
     linker.training.estimate_u_using_random_sampling(max_pairs=pairs, seed=seed, min_count_per_level=None)
     for rule in PASSES:
         linker.training.estimate_parameters_using_expectation_maximisation(rule, max_pairs=500_000)
-    trained: dict[str, Any] = linker.misc.save_model_to_json()
+    trained: dict[str, Any] = linker.misc.save_model_to_json() | {"linker_uid": "kith"}
     for comparison in trained["comparisons"]:
         for level in comparison["comparison_levels"]:
             _keep_within_reason(level)
@@ -175,7 +201,7 @@ def train(con: duckdb.DuckDBPyConnection, *, pairs: int = 5_000_000, seed: int =
 
 
 def _keep_within_reason(level: dict[str, Any]) -> None:
-    """A level the sample never showed is rare, not impossible; figures are rounded so that the file reads and compares."""
+    """A level the sample never showed is rare, not impossible; figures are rounded so that files compare."""
     if level.get("is_null_level"):
         return
     for name, least in (("m_probability", 1e-5), ("u_probability", 1e-8)):

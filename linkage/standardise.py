@@ -1,4 +1,4 @@
-"""What agencies write made comparable: names, dates, addresses and numbers, with the values that mean nothing taken out."""
+"""What agencies write made comparable: names, dates, addresses, numbers; values that mean nothing are taken out."""
 
 from __future__ import annotations
 

@@ -1,0 +1,91 @@
+-- One row per person_ref from the tables entity_*; newest first, then row_id so that equal ages do not depend on order.
+
+CREATE OR REPLACE TEMP MACRO newest(value, as_of, row_id) AS arg_max(value, (as_of, row_id)) FILTER (value IS NOT NULL);
+
+CREATE OR REPLACE TEMP TABLE reference AS
+SELECT person_ref, min(agency_id) AS source FROM (
+    SELECT person_ref, agency_id FROM entity_person
+    UNION ALL SELECT person_ref, agency_id FROM entity_person_name
+    UNION ALL SELECT person_ref, agency_id FROM entity_person_identifier
+    UNION ALL SELECT person_ref, agency_id FROM entity_person_demographic
+) WHERE person_ref IS NOT NULL GROUP BY person_ref;
+
+CREATE OR REPLACE TEMP TABLE stated_person AS
+SELECT person_ref, newest(same_as, as_of, row_id) AS same_as, bool_or(adopted) AS adopted,
+    newest(placeholder, as_of, row_id) AS placeholder
+FROM entity_person GROUP BY person_ref;
+
+-- The name an agency uses first: its legal one, then one without a use, then the others.
+CREATE OR REPLACE TEMP TABLE ranked_name AS
+SELECT person_ref, given, middle, surname, suffix, row_number() OVER (PARTITION BY person_ref ORDER BY
+    CASE coalesce(use, '') WHEN 'legal' THEN 0 WHEN '' THEN 1 WHEN 'preferred' THEN 3 WHEN 'alias' THEN 3 ELSE 2 END,
+    as_of DESC, row_id DESC) AS n
+FROM entity_person_name WHERE given IS NOT NULL OR surname IS NOT NULL;
+
+CREATE OR REPLACE TEMP TABLE named AS
+WITH main AS (SELECT * FROM ranked_name WHERE n = 1),
+other AS (
+    SELECT o.person_ref, list(DISTINCT {given: o.given, middle: o.middle, surname: o.surname}
+        ORDER BY {given: o.given, middle: o.middle, surname: o.surname}) AS other_names
+    FROM ranked_name o JOIN main m USING (person_ref)
+    WHERE o.n > 1 AND (o.given, o.surname) IS DISTINCT FROM (m.given, m.surname)
+    GROUP BY o.person_ref
+)
+SELECT m.person_ref, m.given, m.middle, m.surname, m.suffix, o.other_names FROM main m LEFT JOIN other o USING (person_ref);
+
+-- Numbers given by the state mean the same at every agency; all others are an agency's own.
+CREATE OR REPLACE TEMP TABLE numbered AS
+SELECT person_ref, newest(value, as_of, row_id) FILTER (type = 'ssn') AS ssn,
+    newest(value, as_of, row_id) FILTER (type = 'state_student_id') AS student_id,
+    list(DISTINCT CASE WHEN type = 'ncands_child_id' THEN type ELSE agency_id || '/' || type END || ':' || value
+        ORDER BY CASE WHEN type = 'ncands_child_id' THEN type ELSE agency_id || '/' || type END || ':' || value)
+        FILTER (type NOT IN ('ssn', 'state_student_id', 'other')) AS identifiers
+FROM entity_person_identifier WHERE value IS NOT NULL GROUP BY person_ref;
+
+-- An age alone says about the year; the extract's day stands for the day of the event.
+CREATE OR REPLACE TEMP TABLE described AS
+SELECT person_ref, newest(birth_date, as_of, row_id) AS birth_date,
+    newest(coalesce(birth_date_precision, 'day'), as_of, row_id) FILTER (birth_date IS NOT NULL) AS precision,
+    newest(make_date(year(left(as_of, 10)::DATE) - age_at_event, 7, 1), as_of, row_id) AS about,
+    newest(sex, as_of, row_id) AS sex, newest(race, as_of, row_id) AS race
+FROM entity_person_demographic GROUP BY person_ref;
+
+CREATE OR REPLACE TEMP TABLE housed AS
+WITH one AS (
+    SELECT person_ref, {line1: line1, line2: line2, city: city, zip: zip} AS a, max((as_of, row_id)) AS age
+    FROM entity_address WHERE line1 IS NOT NULL OR zip IS NOT NULL GROUP BY ALL
+)
+SELECT person_ref, list(a ORDER BY age DESC, a) AS addresses FROM one GROUP BY person_ref;
+
+CREATE OR REPLACE TEMP TABLE called_at AS
+SELECT person_ref, list(DISTINCT phone ORDER BY phone) AS phones FROM entity_address WHERE phone IS NOT NULL GROUP BY person_ref;
+
+-- Both sides of a relationship know the other's name; an elder was born at least twelve years before the child.
+CREATE OR REPLACE TEMP TABLE kin AS
+WITH side AS (
+    SELECT r.person_ref, r.related_ref AS other, NULL::DATE AS born_before FROM entity_relationship r
+    UNION ALL
+    SELECT r.related_ref, r.person_ref, CASE WHEN d.precision = 'day' AND r.type IN ('parent', 'mother', 'father',
+        'parent_step', 'grandparent', 'foster_parent', 'guardian') THEN d.birth_date - INTERVAL 12 YEAR END
+    FROM entity_relationship r LEFT JOIN described d ON d.person_ref = r.person_ref
+)
+SELECT s.person_ref, list(DISTINCT s.other ORDER BY s.other) AS related, min(s.born_before)::DATE AS born_before,
+    list(DISTINCT concat_ws(' ', n.given, n.surname) ORDER BY concat_ws(' ', n.given, n.surname))
+        FILTER (n.person_ref IS NOT NULL) AS relatives
+FROM side s LEFT JOIN named n ON n.person_ref = s.other
+WHERE s.person_ref IS NOT NULL AND s.other IS NOT NULL GROUP BY s.person_ref;
+
+CREATE OR REPLACE TEMP TABLE people_of_entities AS
+SELECT f.person_ref AS record_id, f.source, n.given, n.middle, n.surname, n.suffix, n.other_names,
+    coalesce(d.birth_date, d.about) AS birth_date,
+    CASE WHEN d.birth_date IS NOT NULL THEN d.precision WHEN d.about IS NOT NULL THEN 'estimated' END AS birth_precision,
+    d.sex, d.race, i.ssn, i.student_id, i.identifiers, a.addresses, c.phones, k.relatives, p.same_as, k.related,
+    k.born_before, p.adopted, p.placeholder
+FROM reference f
+LEFT JOIN stated_person p USING (person_ref)
+LEFT JOIN named n USING (person_ref)
+LEFT JOIN numbered i USING (person_ref)
+LEFT JOIN described d USING (person_ref)
+LEFT JOIN housed a USING (person_ref)
+LEFT JOIN called_at c USING (person_ref)
+LEFT JOIN kin k USING (person_ref);
