@@ -66,7 +66,8 @@ def _of_feed(agency: str, feed: Feed, states: Mapping[tuple[str, str], Path], as
     )
     for rule in rules:
         ref = reference_sql(agency, rule)
-        yield f"SELECT {ref} AS ref, {literal(rule.reason)} AS reason FROM {rows} WHERE ({rule.when}) AND {ref} IS NOT NULL"
+        said = f"({rule.when}) AND {ref} IS NOT NULL"
+        yield f"SELECT {ref} AS ref, {literal(rule.reason)} AS reason FROM {rows} WHERE {said}"
 
 
 def _resolved(path: Path | None) -> Path | None:

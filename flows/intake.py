@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
 
 import sqlalchemy as sa
 
 from expectations.check_batch import check_batch, rules_of
+from expectations.retry import clear_superseded, retry_quarantined, states_of
 from flows.fetching import processing_order
 from flows.run import Night
 from mappings.declarations import Feed
@@ -24,7 +23,7 @@ from store.home import literal
 from store.landing import Landing, read_extract
 from store.ledger import extract as extracts
 from store.runs import Stage, stage_of
-from store.state import current_state, fold, next_state_path, put_in_force
+from store.state import fold, next_state_path, put_in_force
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +42,7 @@ def load_extracts(night: Night, name: str) -> None:
     """
     agency = night.agencies[name]
     failed: dict[str, Exception] = {}
+    _try_again(night, agency)
     for extract_id, feed in _unfinished(night, agency):
         if feed in failed:
             continue
@@ -51,8 +51,18 @@ def load_extracts(night: Night, name: str) -> None:
         except Exception as error:
             failed[feed] = error
             night.progress(f"{name} {feed}: extract {extract_id} failed: {type(error).__name__}")
+    _try_again(night, agency)
     if failed:
         raise next(iter(failed.values()))
+
+
+def _try_again(night: Night, agency: Agency) -> None:
+    """Clears quarantined rows that newer ones put right, and tries again those that waited for another feed's rows."""
+    for name in processing_order(agency):
+        feed = agency.feeds[name]
+        clear_superseded(night.home, night.ledger, agency.agency, feed)
+        if moved := retry_quarantined(night.home, night.ledger, agency.agency, feed):
+            night.progress(f"{agency.agency} {name}: {moved:,} rows of the quarantine were tried again and moved")
 
 
 def _unfinished(night: Night, agency: Agency) -> list[tuple[str, str]]:
@@ -117,7 +127,7 @@ def _check(night: Night, feed: Feed, batch: Batch) -> Status:
     """Gives every row its disposition and writes the accounts; the status that follows."""
     extract = batch.extract
     with _stage(night, "check", extract) as going:
-        checked = check_batch(batch, feed, states=partial(_state_in_force, night), ledger=night.ledger)
+        checked = check_batch(batch, feed, states=states_of(night.ledger), ledger=night.ledger)
         status, reason = _verdict(checked)
         with night.ledger.writing() as connection:
             write_accounts(connection, checked)
@@ -129,11 +139,6 @@ def _check(night: Night, feed: Feed, batch: Batch) -> Status:
         night.held.append(extract.extract_id)
     night.progress(f"{extract.agency} {extract.feed}: {_line(checked)}")
     return status
-
-
-def _state_in_force(night: Night, agency: str, feed: str) -> Path | None:
-    with night.ledger.reading() as connection:
-        return current_state(connection, agency, feed)
 
 
 def _verdict(checked: Checked) -> tuple[Status, str | None]:
@@ -156,7 +161,7 @@ def _fold(night: Night, feed: Feed, batch: Batch) -> None:
     """Puts the accepted rows in force; the ledger's commit is the moment."""
     extract = batch.extract
     with _stage(night, "fold", extract) as going:
-        before = _state_in_force(night, extract.agency, extract.feed)
+        before = states_of(night.ledger)(extract.agency, extract.feed)
         path = next_state_path(night.home, extract, before)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         rows = f"read_parquet({literal(batch.folder / 'rows.parquet')})"

@@ -7,13 +7,13 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import sqlalchemy as sa
-from mappings.entities import project_entities, restricted_references
 
 import expectations
 import linkage
@@ -21,10 +21,12 @@ import mappings
 import record
 import standard
 from connectors.sources import Secrets
+from expectations.restrictions import restricted_references
 from flows.lay_out_home import IDENTITY_SECRET
 from flows.run import Night
+from linkage.entities import people_from_entities
 from linkage.link import LinkageSettings, link_people
-from linkage.people import people_from_entities
+from mappings.entities import project_entities
 from record.postgres import SCHEMA, publish_to_postgres
 from record.publish import Inputs
 from record.publish import publish as publish_record
@@ -68,7 +70,7 @@ def link(night: Night) -> None:
     work = clear_work(night.home)
     with stage_of(night.ledger, night.run.run_id, "project") as going:
         entities = project_entities(night.agencies, states, work / "entities")
-        restricted = restricted_references(night.agencies, states)
+        restricted = restricted_references(night.agencies, states, as_of=_today(night), temp=work)
         going.rows = len(states)
     with stage_of(night.ledger, night.run.run_id, "link") as going:
         people = _people(night, entities, restricted, work)
@@ -87,6 +89,11 @@ def _states_in_force(night: Night) -> dict[tuple[str, str], Path]:
     with night.ledger.reading() as connection:
         rows = connection.execute(query.where(extracts.c.state_path.is_not(None))).all()
     return {(row.agency, row.feed): Path(row.state_path) for row in rows}
+
+
+def _today(night: Night) -> date:
+    """The day on which consents and restrictions are judged."""
+    return night.now.astimezone(ZoneInfo(night.settings.night.timezone)).date()
 
 
 def clear_work(home: Home) -> Path:
@@ -192,7 +199,7 @@ def _inputs(night: Night, linked: Linked) -> Inputs:
         entities=linked.entities,
         persons=linked.links / "persons.parquet",
         restricted=linked.restricted,
-        as_of=night.now.astimezone(ZoneInfo(night.settings.night.timezone)).date(),
+        as_of=_today(night),
         versions=_versions(night, linked),
         quality={name: count for name, count in _facts(linked.links).items() if isinstance(count, int)},
         person_events=[{**event, "cause": cause} for event in events],
