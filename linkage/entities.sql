@@ -35,8 +35,8 @@ SELECT m.person_ref, m.given, m.middle, m.surname, m.suffix, o.other_names FROM 
 
 -- Numbers given by the state mean the same at every agency; all others are an agency's own.
 CREATE OR REPLACE TEMP TABLE numbered AS
-SELECT person_ref, newest(value, as_of, row_id) FILTER (type = 'ssn') AS ssn,
-    newest(value, as_of, row_id) FILTER (type = 'state_student_id') AS student_id,
+SELECT person_ref, newest(CASE WHEN type = 'ssn' THEN value END, as_of, row_id) AS ssn,
+    newest(CASE WHEN type = 'state_student_id' THEN value END, as_of, row_id) AS student_id,
     list(DISTINCT CASE WHEN type = 'ncands_child_id' THEN type ELSE agency_id || '/' || type END || ':' || value
         ORDER BY CASE WHEN type = 'ncands_child_id' THEN type ELSE agency_id || '/' || type END || ':' || value)
         FILTER (type NOT IN ('ssn', 'state_student_id', 'other')) AS identifiers
@@ -45,7 +45,7 @@ FROM entity_person_identifier WHERE value IS NOT NULL GROUP BY person_ref;
 -- An age alone says about the year; the extract's day stands for the day of the event.
 CREATE OR REPLACE TEMP TABLE described AS
 SELECT person_ref, newest(birth_date, as_of, row_id) AS birth_date,
-    newest(coalesce(birth_date_precision, 'day'), as_of, row_id) FILTER (birth_date IS NOT NULL) AS precision,
+    newest(CASE WHEN birth_date IS NOT NULL THEN coalesce(birth_date_precision, 'day') END, as_of, row_id) AS precision,
     newest(make_date(year(left(as_of, 10)::DATE) - age_at_event, 7, 1), as_of, row_id) AS about,
     newest(sex, as_of, row_id) AS sex, newest(race, as_of, row_id) AS race
 FROM entity_person_demographic GROUP BY person_ref;
