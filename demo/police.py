@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from demo.calendar import Calendar
-from demo.formats import Arrival, lay_out, piped_text, read_queries, write_file
+from demo.formats import Arrival, lay_out, piped_text, read_queries, sha256, write_file
 from demo.noise import Quality, mention
 from demo.population import Ints, Population
 
@@ -137,12 +138,16 @@ def write_police(rows: pd.DataFrame, calendar: Calendar, into: Path, rng: np.ran
         What arrives, file by file.
     """
     sent = _with_changes(rows, calendar, rng)
-    arrivals = []
+    arrivals: list[Arrival] = []
+    seen: set[str] = set()
     for delivery in calendar.deliveries:
         for night in calendar.nights(delivery):
             first = delivery == 1
             table = _layout(sent, night, history=first)
-            arrivals += _send(table, delivery, night, into / f"day{delivery:02d}" / AGENCY)
+            for arrival, content in _send(table, delivery, night, into / f"day{delivery:02d}" / AGENCY):
+                # Two nights without a row are one content, too.
+                arrivals.append(replace(arrival, fate="duplicate") if content in seen else arrival)
+                seen.add(content)
     return arrivals
 
 
@@ -168,25 +173,26 @@ def _layout(sent: pd.DataFrame, night: dt.date, *, history: bool) -> pa.Table:
     return lay_out(read_queries("police")["night"].replace("{ori}", ORI), due=due)
 
 
-def _send(table: pa.Table, delivery: int, night: dt.date, folder: Path) -> list[Arrival]:
-    """Writes one night: damaged rows on the first; in delivery 2 a delete of a row never sent, and a file twice."""
-    name, extra, accidents = f"RMS_NAMES_{night:%Y%m%d}.txt", [], {}
+def _send(table: pa.Table, delivery: int, night: dt.date, folder: Path) -> list[tuple[Arrival, str]]:
+    """Writes one night, with what goes wrong on it; in delivery 2 one file comes again under another name."""
+    extra, accidents = _accidents(delivery, night, table.num_columns)
+    content = piped_text(table, trailer=TRAILER, extra=extra)
+    names = [f"RMS_NAMES_{night:%Y%m%d}.txt"]
+    if delivery == 2 and night.strftime("%a") == "Wed":
+        names.append(f"RMS_NAMES_{night:%Y%m%d}_AGAIN.txt")
+    for name in names:
+        write_file(folder / name, content)
+    rows = table.num_rows + len(extra)
+    return [(Arrival(delivery, AGENCY, name, rows, accidents=accidents), sha256(content)) for name in names]
+
+
+def _accidents(delivery: int, night: dt.date, columns: int) -> tuple[list[str], dict[str, int]]:
+    """Records planted after the rows: with a field too many and too few; the delete of a row that never was."""
     if delivery == 1:
         # A pipe typed into a name makes one field too many; a line break cut the other short.
-        extra = [
-            f"A|{ORI}|24-9999991|01|4000001|FI|O|HARE|DEMO" + "|" * (table.num_columns - 8),
-            f"A|{ORI}|24-9999992|01|4000002",
-        ]
-        accidents["ragged"] = 2
-    if delivery == 2 and night.weekday() == 1:
-        extra = [f"X|{ORI}|24-9999993|01" + "|" * (table.num_columns - 5) + f"{night} 23:00:00"]
-        accidents["delete_unknown_key"] = 1
-    content = piped_text(table, trailer=TRAILER, extra=extra)
-    write_file(folder / name, content)
-    arrivals = [Arrival(delivery, AGENCY, name, table.num_rows + len(extra), accidents=accidents)]
-    if delivery == 2 and night.weekday() == 2:
-        write_file(folder / f"RMS_NAMES_{night:%Y%m%d}_AGAIN.txt", content)
-        arrivals.append(
-            Arrival(delivery, AGENCY, f"RMS_NAMES_{night:%Y%m%d}_AGAIN.txt", table.num_rows, fate="duplicate")
-        )
-    return arrivals
+        many = f"A|{ORI}|24-9999991|01|4000001|FI|O|HARE|DEMO" + "|" * (columns - 8)
+        return [many, f"A|{ORI}|24-9999992|01|4000002"], {"ragged": 2}
+    if delivery == 2 and night.strftime("%a") == "Tue":
+        delete = f"X|{ORI}|24-9999993|01" + "|" * (columns - 4) + f"{night} 23:00:00"
+        return [delete], {"delete_unknown_key": 1}
+    return [], {}

@@ -173,6 +173,17 @@ def test_the_planted_accidents_are_there_as_often_as_expected_says(county: Count
     assert sum(row[0] not in known for row in school_rows(county, 1, "contacts")[1:]) == 1
 
 
+def test_two_police_records_are_ragged_and_a_row_is_deleted_that_never_was(county: County) -> None:
+    ragged, deletes, entered = 0, set(), set()
+    for path in sorted(county.folder.glob("deliveries/*/demo_police/*.txt")):
+        header, *records = [line.split("|") for line in path.read_text(encoding="utf-8").splitlines()[:-1]]
+        ragged += sum(len(record) != len(header) for record in records)
+        deletes |= {(record[2], record[3]) for record in records if record[0] == "X"}
+        entered |= {(record[2], record[3]) for record in records if record[0] == "A"}
+    assert ragged == 2
+    assert deletes - entered == {("24-9999993", "01")}
+
+
 def test_a_case_is_sealed_on_day_2_and_stays_so(county: County, tmp_path: Path) -> None:
     outbox, sealed = Outbox(tmp_path).create(), []
     for day in (1, 2, 3):
