@@ -12,6 +12,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from connectors.database_text import TextWriter, as_sent
+from connectors.late_rows import new_keys, of_keys
 from connectors.sources import DatabaseSource, Secrets
 from connectors.wanted import TableWanted
 from connectors.watermark import Watermark
@@ -78,22 +79,39 @@ class Database:
             table = self._reflected(wanted.table)
             columns = _Columns(table, wanted, self.place)
             mark = Watermark.read(self._connection, columns.watermark, wanted, now=now, place=self.place)
-            with landing.scratch() as part:
+            with landing.scratch() as part, landing.scratch() as census:
                 with TextWriter(part, list(columns.shown)) as writer:
-                    self._read(table, columns, wanted, mark, writer)
+                    self._read(table, columns, wanted, mark, writer, census)
                 size = part.stat().st_size
                 sha256, path = landing.keep(part)
         return Arrival(name=wanted.table, sha256=sha256, size=size, path=path, as_of=now.date(), watermark=mark.reached)
 
     def _read(
-        self, table: sa.Table, columns: _Columns, wanted: TableWanted, mark: Watermark, writer: TextWriter
+        self,
+        table: sa.Table,
+        columns: _Columns,
+        wanted: TableWanted,
+        mark: Watermark,
+        writer: TextWriter,
+        census: Path,
     ) -> None:
         """Reads the rows given whole, then the census, and counts both in the same snapshot."""
         full = self._write(table, columns.read, mark.given_whole, writer, present_only=False)
         self._count_agrees(table, mark.given_whole, full)
-        if wanted.census and mark.given_whole is not None:
-            keys = self._write(table, columns.key, sa.not_(mark.given_whole), writer, present_only=True)
-            self._count_agrees(table, None, full + keys)
+        if not wanted.census or mark.given_whole is None:
+            return
+        rest = sa.not_(mark.given_whole)
+        if wanted.before is not None:
+            with TextWriter(census, list(columns.key)) as keys_writer:
+                self._write(table, columns.key, rest, keys_writer, present_only=True)
+            for condition in of_keys(columns.key, new_keys(census, wanted.before, list(columns.key)), self._dialect):
+                self._write(table, columns.read, sa.and_(rest, condition), writer, present_only=False)
+        keys = self._write(table, columns.key, rest, writer, present_only=True)
+        self._count_agrees(table, None, full + keys)
+
+    @property
+    def _dialect(self) -> str:
+        return self._engine.dialect.name
 
     def _write(
         self,
@@ -104,8 +122,7 @@ class Database:
         *,
         present_only: bool,
     ) -> int:
-        dialect = self._engine.dialect.name
-        query = sa.select(*(as_sent(column, dialect).label(name) for name, column in columns.items()))
+        query = sa.select(*(as_sent(column, self._dialect).label(name) for name, column in columns.items()))
         if condition is not None:
             query = query.where(condition)
         streamed = self._connection.execution_options(stream_results=True, yield_per=_ROWS_AT_ONCE)

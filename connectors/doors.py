@@ -97,7 +97,8 @@ def receive(
         now: The moment of the poll in the agency's time zone.
     """
     if isinstance(wanted, TableWanted) and wanted.watermark and wanted.since is None:
-        wanted = replace(wanted, since=last_watermark(ledger, agency=agency, feed=feed))
+        since, sha256 = last_watermark(ledger, agency=agency, feed=feed) or (None, None)
+        wanted = replace(wanted, since=since, before=landing.path_of(sha256) if sha256 else None)
     received = Received()
     known = known_files(ledger, agency=agency, feed=feed)
     for came in fetch_new(door, wanted, known=known, landing=landing, now=now):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import logging
+import os
 import socket
 import stat
 from collections.abc import Iterator
@@ -82,7 +83,11 @@ class Sftp:
                     _RangeReader(client.sftp, self._path(listed), listed, opened)
                     for client in self._clients[: 2 if large else 1]
                 ]
-                _fetch_ranges(readers, listed.size, part)
+                try:
+                    _fetch_ranges(readers, listed.size, part)
+                except TimeoutError:
+                    self.close()  # or each file that is open would wait as long again for its closing
+                    raise
 
     def unchanged(self, listed: Listed) -> bool:
         """Whether the file is still the one that was listed."""
@@ -106,9 +111,10 @@ class Sftp:
             if listed is not None and number == errno.ENOENT:
                 raise FileChanged from error
             what = f"the file {listed.name!r}" if listed is not None else "the folder"
-            if number == errno.EACCES:
+            if all(client.alive for client in self._clients) and not isinstance(error, TimeoutError):
+                told = os.strerror(number) if number else str(error)
                 raise FileRefused(
-                    f"{what} may not be read",
+                    f"{what} may not be read: {told}",
                     where=self.place,
                     mend=f"ask the agency to let {self._login.user} read it",
                 ) from error
@@ -245,6 +251,12 @@ class _Client:
         channel.invoke_subsystem("sftp")
         self.sftp = paramiko.SFTPClient(_Drained(channel))  # type: ignore[arg-type]
 
+    @property
+    def alive(self) -> bool:
+        """Whether the connection still stands."""
+        transport = self._ssh.get_transport()
+        return transport is not None and transport.is_active()
+
     def close(self) -> None:
         """Ends the connection."""
         self._ssh.close()
@@ -266,6 +278,15 @@ class _Drained:
             self._waiting = memoryview(self._channel.recv(_DRAIN))
         data, self._waiting = bytes(self._waiting[:size]), self._waiting[size:]
         return data
+
+    def send(self, data: bytes) -> int:
+        """Sends as a socket does. A broken connection is told where the reply is read: paramiko sends from threads
+        of its own, whose errors nobody takes up."""
+        try:
+            return self._channel.send(data)
+        except (OSError, EOFError):
+            self._channel.close()
+            return len(data)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._channel, name)
@@ -373,7 +394,7 @@ def _load_known_hosts(ssh: paramiko.SSHClient, path: Path) -> None:
         return  # every server is unknown, and refused with the line to add
     try:
         ssh.load_host_keys(str(path))
-    except (paramiko.SSHException, ValueError, OSError) as error:
+    except (paramiko.SSHException, paramiko.hostkeys.InvalidHostKey, ValueError, OSError) as error:
         raise DeclarationError(
             "the file of pinned server keys cannot be read", where=str(path), mend="mend or remove the broken line"
         ) from error
@@ -413,6 +434,8 @@ def _how_to_pin(key: paramiko.PKey, known_hosts: Path, hostname: str) -> str:
 def _line_of(known_hosts: Path, hostname: str) -> int | None:
     """The line on which a host is pinned first."""
     for number, line in enumerate(known_hosts.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip().startswith("#"):
+            continue
         entry = paramiko.hostkeys.HostKeyEntry.from_line(line.strip(), number)
         one = paramiko.HostKeys()
         if entry is not None and entry.hostnames and entry.key is not None:

@@ -7,6 +7,7 @@ from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
 
 from standard.errors import DeclarationError
 
@@ -112,6 +113,9 @@ class TableWanted:
     """Columns that never leave the source."""
     since: str | None = None
     """The last watermark; None reads the table whole."""
+    before: Path | None = None
+    """What landed from the reading of the last watermark. A key of the census that is not in it is of a row that came
+    in with an old watermark; such a row is given whole."""
 
     def __post_init__(self) -> None:
         forbidden = {name.casefold() for name in self.never_read}
