@@ -40,7 +40,7 @@ from store.runs import stage_of
 
 LINKS_VERSION = "links"
 """The manifest's name for the folder below links/ whose persons a snapshot shows."""
-_DONE = "events.json"
+_DONE = "done.json"
 """Written last into a folder of links: with it the folder is whole, and is taken again where nothing changed."""
 
 
@@ -52,7 +52,6 @@ class Linked:
     """Entity -> Parquet of all rows in force, nothing withheld."""
     restricted: pa.Table
     """References that a row in force restricts: ref, reason."""
-    links_id: str
     links: Path
     """Folder of edges, clusters and persons."""
 
@@ -73,15 +72,11 @@ def link(night: Night) -> None:
         restricted = restricted_references(night.agencies, states, as_of=_today(night), temp=work)
         going.rows = len(states)
     with stage_of(night.ledger, night.run.run_id, "link") as going:
-        people = _people(night, entities, restricted, work)
-        links_id = _links_id(night.home, people)
-        links = night.home.links / links_id
-        if not (links / _DONE).exists():
-            _link(night, people, links)
+        links = _links(night, _people(night, entities, restricted, work))
         facts = _facts(links)
         going.rows = facts["people"]
     night.progress(f"linked {facts['people']:,} mentions into {facts['persons']:,} persons")
-    night.linked = Linked(entities, restricted, links_id, links)
+    night.linked = Linked(entities, restricted, links)
 
 
 def _states_in_force(night: Night) -> dict[tuple[str, str], Path]:
@@ -113,11 +108,22 @@ def _people(night: Night, entities: Mapping[str, Path], restricted: pa.Table, wo
     return path
 
 
-def _links_id(home: Home, people: Path) -> str:
-    """Derived from all that decides the outcome: the people, the code and settings of linkage, the ids known before."""
-    known = _known_links(home)
-    parts = [file_sha256(people), fingerprint(Path(linkage.__path__[0])), known.name if known else ""]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
+def _links(night: Night, people: Path) -> Path:
+    """The folder of links of these people: made before, or made now.
+
+    Its name is derived from all that decides the outcome: the people, the code and settings of linkage, and the ids
+    known before. Where people and code are those of the record's own links, these stand as they are.
+    """
+    known = _known_links(night.home)
+    made_of = hashlib.sha256(f"{file_sha256(people)} {fingerprint(Path(linkage.__path__[0]))}".encode()).hexdigest()[
+        :20
+    ]
+    if known and _read(known / _DONE)["made_of"] == made_of:
+        return known
+    links = night.home.links / (f"{made_of}-{known.name[:20]}" if known else made_of)
+    if not (links / _DONE).exists():
+        _link(night, people, links, known=known, made_of=made_of)
+    return links
 
 
 def _known_links(home: Home) -> Path | None:
@@ -126,8 +132,7 @@ def _known_links(home: Home) -> Path | None:
     return home.links / snapshot.manifest["versions"][LINKS_VERSION] if snapshot else None
 
 
-def _link(night: Night, people: Path, links: Path) -> None:
-    known = _known_links(night.home)
+def _link(night: Night, people: Path, links: Path, *, known: Path | None, made_of: str) -> None:
     with night.ledger.reading() as connection:
         spent = set(connection.execute(sa.select(person_event.c.person_id)).scalars())
     shutil.rmtree(links, ignore_errors=True)
@@ -137,7 +142,7 @@ def _link(night: Night, people: Path, links: Path) -> None:
     )  # fmt: skip
     people.replace(links / "people.parquet")
     with written_whole(links / _DONE) as part:
-        part.write_text(json.dumps([asdict(event) for event in done.events]), encoding="utf-8")
+        part.write_text(json.dumps({"made_of": made_of, "events": [asdict(event) for event in done.events]}), "utf-8")
 
 
 def read_identity_secret(home: Home) -> bytes:
@@ -154,9 +159,13 @@ def read_identity_secret(home: Home) -> bytes:
     return path.read_bytes().strip()
 
 
+def _read(path: Path) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return said
+
+
 def _facts(links: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((links / "linkage.json").read_text(encoding="utf-8"))
-    return facts
+    return _read(links / "linkage.json")
 
 
 def publish(night: Night) -> None:
@@ -193,8 +202,9 @@ def _pass_on(night: Night, snapshot: Snapshot) -> None:
 
 
 def _inputs(night: Night, linked: Linked) -> Inputs:
-    events = json.loads((linked.links / _DONE).read_text(encoding="utf-8"))
-    cause = f"links {linked.links_id}"
+    # What stands in the record already has told its events.
+    told = linked.links == _known_links(night.home)
+    events = [] if told else _read(linked.links / _DONE)["events"]
     return Inputs(
         entities=linked.entities,
         persons=linked.links / "persons.parquet",
@@ -202,14 +212,14 @@ def _inputs(night: Night, linked: Linked) -> Inputs:
         as_of=_today(night),
         versions=_versions(night, linked),
         quality={name: count for name, count in _facts(linked.links).items() if isinstance(count, int)},
-        person_events=[{**event, "cause": cause} for event in events],
+        person_events=[{**event, "cause": f"links {linked.links.name}"} for event in events],
     )
 
 
 def _versions(night: Night, linked: Linked) -> dict[str, str]:
     code = [Path(package.__path__[0]) for package in (standard, mappings, expectations, linkage, record)]
     declared = {f"agency {name}": fingerprint(agency.folder) for name, agency in night.agencies.items()}
-    return {"code": fingerprint(*code), "model": LinkageSettings().model, LINKS_VERSION: linked.links_id, **declared}
+    return {"code": fingerprint(*code), "model": LinkageSettings().model, LINKS_VERSION: linked.links.name, **declared}
 
 
 def _keep_links_of_the_record(home: Home) -> None:
