@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -44,7 +45,7 @@ def _has_key(columns: Mapping[str, sa.Column[object]], key: tuple[str, ...], dia
     return sa.and_(*(column == _typed(text, column, dialect) for column, text in pairs))
 
 
-def _typed(text: str, column: sa.Column[object], dialect: str) -> sa.ColumnElement[object]:
+def _typed(text: str, column: sa.Column[object], dialect: str) -> sa.ColumnElement[Any]:
     """A key's text as the column's own type, so that an index serves; SQLite compares text as the column does."""
     value = sa.literal(text, sa.Text())
     return value if dialect == "sqlite" else sa.cast(value, column.type)

@@ -347,20 +347,21 @@ def known_files(ledger: Ledger, *, agency: str, feed: str) -> Known:
         }
 
 
-def last_watermark(ledger: Ledger, *, agency: str, feed: str) -> str | None:
-    """Up to where a table's rows have been taken into the feed's state; None: never.
+def last_watermark(ledger: Ledger, *, agency: str, feed: str) -> tuple[str, str] | None:
+    """Up to where a table's rows have been taken into the feed's state, and the SHA-256 of that reading; None: never.
 
     A read that is held or was not finished does not count: its rows are read again.
     """
     table = tables.extract
-    chosen = sa.select(table.c.watermark).where(
+    chosen = sa.select(table.c.watermark, table.c.sha256).where(
         table.c.agency == agency,
         table.c.feed == feed,
         table.c.watermark.is_not(None),
         table.c.status.in_([Status.LOADED, Status.LOADED_LATE]),
     )
     with ledger.reading() as connection:
-        return connection.execute(chosen.order_by(table.c.seq.desc()).limit(1)).scalar()
+        row = connection.execute(chosen.order_by(table.c.seq.desc()).limit(1)).one_or_none()
+    return None if row is None else (row.watermark, row.sha256)
 
 
 def read_extract(ledger: Ledger, landing: Landing, extract_id: str) -> Extract:
