@@ -212,4 +212,4 @@ def open_ledger(where: Path | str) -> Ledger:
 
 def now() -> str:
     """This moment as the ledger writes it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
