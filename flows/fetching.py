@@ -13,6 +13,7 @@ from flows.run import Night
 from mappings.declarations import Feed
 from mappings.load import Agency
 from standard.errors import ExchangeError
+from store.extracts import Status
 from store.landing import Landing
 from store.runs import stage_of
 
@@ -34,7 +35,7 @@ def fetch_agency(night: Night, name: str) -> None:
         for source, of_source in groupby(feeds, key=lambda feed: feed.source):
             came, found = _poll_source(night, agency, source, list(of_source))
             going.rows, troubles = going.rows + came, troubles + found
-        night.progress(f"{name}: {going.rows} new extracts")
+        night.progress(f"{name}: {going.rows} new extract{'' if going.rows == 1 else 's'}")
         if troubles:
             raise troubles[0]
 
@@ -86,7 +87,9 @@ def _poll(night: Night, agency: Agency, feed: Feed, door: Door) -> int:
     )  # fmt: skip
     for left in received.left:
         night.progress(f"{agency.agency} {feed.feed}: a file is left for the next poll: {left.reason}")
-    return len(received.extracts)
+    for again in (e for e in received.extracts if e.status is Status.DUPLICATE and feed.arrives.files):
+        night.progress(f"{agency.agency} {feed.feed}: {again.name} holds what came before; it changes nothing")
+    return sum(extract.status is not Status.DUPLICATE for extract in received.extracts)
 
 
 def wanted_of(feed: Feed) -> FilesWanted | TableWanted:

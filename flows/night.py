@@ -8,7 +8,7 @@ from datetime import datetime
 
 from flows.fetching import fetch_agency
 from flows.intake import load_extracts
-from flows.publishing import link, publish
+from flows.publishing import link, publish, report
 from flows.run import NightResult, Progress, open_night
 from store.home import Home
 
@@ -42,4 +42,6 @@ def run_night(
         with night.surviving("publish"):
             link(night)
             publish(night)
+        with night.surviving("report"):
+            report(night)
     return night.result()

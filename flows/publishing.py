@@ -24,12 +24,14 @@ from connectors.sources import Secrets
 from expectations.restrictions import restricted_references
 from flows.lay_out_home import IDENTITY_SECRET
 from flows.run import Night
+from flows.status import late_feeds
 from linkage.entities import people_from_entities
 from linkage.link import LinkageSettings, link_people
 from mappings.entities import project_entities
 from record.postgres import SCHEMA, publish_to_postgres
 from record.publish import Inputs
 from record.publish import publish as publish_record
+from record.report import write_report
 from record.snapshot import Snapshot, current_snapshot, file_sha256, fingerprint
 from record.withhold import entities_to_link, orders_in_force
 from standard.errors import DeclarationError
@@ -169,7 +171,7 @@ def _facts(links: Path) -> dict[str, Any]:
 
 
 def publish(night: Night) -> None:
-    """Publishes the snapshot and writes the report of the run.
+    """Publishes the snapshot.
 
     Raises:
         PublishError: A younger run holds the fence, or the tables cannot be made.
@@ -189,6 +191,19 @@ def publish(night: Night) -> None:
     _keep_links_of_the_record(night.home)
     _pass_on(night, snapshot)
     shutil.rmtree(night.home.root / "work")
+
+
+def report(night: Night) -> None:
+    """Writes the page of the run, whether it published or not."""
+    known = _known_links(night.home)
+    with stage_of(night.ledger, night.run.run_id, "report"):
+        night.report = write_report(
+            night.home, night.ledger, run_id=night.run.run_id,
+            late=late_feeds(night.ledger, night.agencies, now=night.now),
+            names={name: agency.name for name, agency in night.agencies.items()},
+            links=known if known and known.is_dir() else None,
+            failures={failure.agency or failure.stage: failure.error for failure in night.failures},
+        )  # fmt: skip
 
 
 def _pass_on(night: Night, snapshot: Snapshot) -> None:

@@ -14,7 +14,7 @@ from prefect.tasks import exponential_backoff
 from flows.failures import Failure, StageFailed, failure_of
 from flows.fetching import fetch_agency
 from flows.intake import load_extracts
-from flows.publishing import link, publish
+from flows.publishing import link, publish, report
 from flows.run import Night, NightResult, open_night
 from standard.errors import SourceError
 from store.home import open_home
@@ -76,8 +76,14 @@ def link_task(run_id: str) -> None:
 
 @task(name="publish", persist_result=False)
 def publish_task(run_id: str) -> None:
-    """Publishes the snapshot and writes the report."""
+    """Publishes the snapshot."""
     _scrubbed("publish", publish, _open[run_id])
+
+
+@task(name="report", persist_result=False)
+def report_task(run_id: str) -> None:
+    """Writes the page of the run."""
+    _scrubbed("report", report, _open[run_id])
 
 
 @flow(name="pull-agency", flow_run_name="pull {agency}", persist_result=False)
@@ -131,6 +137,8 @@ def _run(night: Night) -> None:
         with night.surviving("publish"):
             link_task(run_id)
             publish_task(run_id)
+        with night.surviving("report"):
+            report_task(run_id)
     finally:
         del _open[run_id]
 

@@ -48,6 +48,12 @@ def read_status(home: Home, ledger: Ledger, agencies: Mapping[str, Agency], *, n
         )
 
 
+def late_feeds(ledger: Ledger, agencies: Mapping[str, Agency], *, now: datetime) -> dict[tuple[str, str], bool | None]:
+    """(agency, feed) -> whether it is late; None where no schedule is declared."""
+    with ledger.reading() as connection:
+        return {(row["agency"], row["feed"]): row["late"] for row in _feeds(connection, agencies, now)}
+
+
 def _runs(connection: sa.Connection, *, held: bool) -> list[Row]:
     rows = connection.execute(sa.select(run).order_by(run.c.fence.desc()).limit(10)).mappings().all()
     return [
