@@ -49,7 +49,7 @@ def processing_order(agency: Agency) -> list[str]:
         if name in begun:  # placed, or a circle: then the order of declaration decides
             return
         begun.add(name)
-        for needed in _needs(agency.feeds[name]):
+        for needed in needs(agency.feeds[name]):
             place(needed)
         ordered[name] = None
 
@@ -58,7 +58,8 @@ def processing_order(agency: Agency) -> list[str]:
     return list(ordered)
 
 
-def _needs(feed: Feed) -> list[str]:
+def needs(feed: Feed) -> list[str]:
+    """The feeds whose rows a feed needs: its manifest, its references and its lookups."""
     manifest = [feed.manifest.feed] if feed.manifest else []
     return [*manifest, *(r.feed for r in feed.references), *(lookup.feed for lookup in feed.lookups.values())]
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from expectations.check_batch import check_batch, rules_of
 from expectations.retry import clear_superseded, retry_quarantined, states_of
-from flows.fetching import processing_order
+from flows.fetching import needs, processing_order
 from flows.run import Night
 from mappings.declarations import Feed
 from mappings.load import Agency
@@ -35,25 +35,29 @@ _WAITS_FOR_MANIFEST = sa.and_(extracts.c.status == Status.HELD, extracts.c.statu
 def load_extracts(night: Night, name: str) -> None:
     """Loads every extract of an agency that is not finished, by day and in the order in which feeds need each other.
 
-    A feed of which an extract fails waits for the next run; the agency's other feeds go on.
+    A feed of which an extract fails waits for the next run, and with it the feeds that need its rows, which would all
+    be orphans; the agency's other feeds go on.
 
     Raises:
         Exception: What the first of them failed of, after all others were loaded.
     """
     agency = night.agencies[name]
-    failed: dict[str, Exception] = {}
+    failed: list[Exception] = []
+    waiting: set[str] = set()
     _try_again(night, agency)
     for extract_id, feed in _unfinished(night, agency):
-        if feed in failed:
+        if feed in waiting or waiting & set(needs(agency.feeds[feed])):
+            waiting.add(feed)
             continue
         try:
             _load(night, agency, extract_id)
         except Exception as error:
-            failed[feed] = error
+            failed.append(error)
+            waiting.add(feed)
             night.progress(f"{name} {feed}: extract {extract_id} failed: {type(error).__name__}")
     _try_again(night, agency)
     if failed:
-        raise next(iter(failed.values()))
+        raise failed[0]
 
 
 def _try_again(night: Night, agency: Agency) -> None:
