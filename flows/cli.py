@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from flows.commands import setup
+from flows.commands import agency, demo, link, reading, rows, run, setup
 from flows.prefect_server import NO_TELEMETRY
 from flows.terminal import EXIT_STATUSES, run_command_line
 
@@ -23,8 +23,14 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-app.command()(setup.init)
-app.command()(setup.doctor)
+for command in (
+    demo.demo, setup.init, setup.doctor, run.run, run.serve, run.status, link.link, link.explain, rows.trace,
+    reading.dictionary, reading.report,
+):  # fmt: skip
+    app.command()(command)
+app.add_typer(rows.quarantine_app, name="quarantine")
+app.add_typer(rows.codes_app, name="codes")
+app.add_typer(agency.app, name="agency")
 
 
 def main() -> None:

@@ -116,7 +116,7 @@ def _links(night: Night, people: Path) -> Path:
     Its name is derived from all that decides the outcome: the people, the code and settings of linkage, and the ids
     known before. Where people and code are those of the record's own links, these stand as they are.
     """
-    known = _known_links(night.home)
+    known = links_of_the_record(night.home)
     made_of = hashlib.sha256(f"{file_sha256(people)} {fingerprint(Path(linkage.__path__[0]))}".encode()).hexdigest()[
         :20
     ]
@@ -128,8 +128,8 @@ def _links(night: Night, people: Path) -> Path:
     return links
 
 
-def _known_links(home: Home) -> Path | None:
-    """The links of the snapshot in force, whose person ids last."""
+def links_of_the_record(home: Home) -> Path | None:
+    """The folder of the links (people, edges, clusters, persons) that the snapshot in force shows."""
     snapshot = current_snapshot(home)
     return home.links / snapshot.manifest["versions"][LINKS_VERSION] if snapshot else None
 
@@ -195,7 +195,7 @@ def publish(night: Night) -> None:
 
 def report(night: Night) -> None:
     """Writes the page of the run, whether it published or not."""
-    known = _known_links(night.home)
+    known = links_of_the_record(night.home)
     with stage_of(night.ledger, night.run.run_id, "report"):
         night.report = write_report(
             night.home, night.ledger, run_id=night.run.run_id,
@@ -218,7 +218,7 @@ def _pass_on(night: Night, snapshot: Snapshot) -> None:
 
 def _inputs(night: Night, linked: Linked) -> Inputs:
     # What stands in the record already has told its events.
-    told = linked.links == _known_links(night.home)
+    told = linked.links == links_of_the_record(night.home)
     events = [] if told else _read(linked.links / _DONE)["events"]
     return Inputs(
         entities=linked.entities,
@@ -239,7 +239,7 @@ def _versions(night: Night, linked: Linked) -> dict[str, str]:
 
 def _keep_links_of_the_record(home: Home) -> None:
     """Removes the links of earlier snapshots: they hold names, and nobody reads them any more."""
-    kept = _known_links(home)
+    kept = links_of_the_record(home)
     for folder in home.links.iterdir():
         if folder != kept:
             shutil.rmtree(folder)

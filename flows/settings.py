@@ -68,16 +68,21 @@ def agency_folders(home: Home, settings: Settings) -> dict[str, Path]:
 
 
 def _folders(home: Home, settings: Settings) -> dict[str, Path]:
-    own = {folder.parent.name: folder.parent for folder in sorted(home.agencies.glob("*/agency.yaml"))}
     if settings.agencies is None:
-        return own
-    return {name: own.get(name) or _of_the_repository(name, home) for name in settings.agencies}
+        return {file.parent.name: file.parent for file in sorted(home.agencies.glob("*/agency.yaml"))}
+    return {name: agency_folder(name, home) for name in settings.agencies}
 
 
-def _of_the_repository(name: str, home: Home) -> Path:
-    folder = REPOSITORY_AGENCIES / Path(name).name
-    if (folder / "agency.yaml").is_file():
-        return folder
+def agency_folder(name: str, home: Home) -> Path:
+    """Where an agency is declared: in the home, else in the repository.
+
+    Raises:
+        DeclarationError: Nowhere.
+    """
+    for agencies in (home.agencies, REPOSITORY_AGENCIES):
+        folder = agencies / Path(name).name
+        if (folder / "agency.yaml").is_file():
+            return folder
     raise DeclarationError(
         f"the agency {name!r} is not declared",
         where=str(home.settings_file),

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from flows.lay_out_home import make_secret
-from flows.terminal import JsonOption, answer, show_progress, table
+from flows.terminal import HERE, HomeOption, JsonOption, answer, home_at, show_progress, table
+from standard.errors import PublishError
 
 
 def link(
@@ -49,3 +50,49 @@ def link(
         lines.append(f"not in the table: {', '.join(links.missing_columns)}")
     lines += [f"{out / name}.parquet" for name in ("persons", "clusters", "edges")]
     answer(value, text="\n".join(lines), as_json=as_json)
+
+
+def explain(
+    record_l: Annotated[str, typer.Argument(metavar="A", help="A mention: agency/table/key.")],
+    record_r: Annotated[str, typer.Argument(metavar="B", help="Another mention.")],
+    home: HomeOption = HERE,
+    people: Annotated[Path | None, typer.Option(help="A people table of `kith link` in place of the record's.")] = None,
+    columns: Annotated[Path | None, typer.Option(help="Its column map.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say why two mentions are one person or not: what each comparison adds, and what the guard says; no value.
+
+    \b
+    Example: kith explain hillside_schools/students/004211 valley_court/party/P1 --home exchange
+    Example: kith explain a-17 b-203 --people people.parquet
+    """
+    from linkage.explain import explain_pair
+    from linkage.people import read_column_map
+
+    table_of_people = people or _people_of_the_record(home)
+    found = explain_pair(table_of_people, record_l, record_r, columns=read_column_map(columns) if columns else None)
+    rows = [
+        {"comparison": c.comparison, "level": c.level, "weight": round(c.weight, 2), "rarity": round(c.rarity, 2)}
+        for c in found.comparisons
+    ]
+    guard = [f"{what}: {why}" for what, why in (("veto", found.veto), ("doubt", found.doubt)) if why]
+    lines = [
+        table(
+            [{"comparison": "(any two mentions)", "level": "", "weight": round(found.prior, 2), "rarity": 0.0}, *rows]
+        ),
+        f"weight {found.weight:.2f} (log2 odds), probability {found.probability:.6f}",
+        *(["the agency itself says that they are one person"] if found.stated else []),
+        *guard,
+        f"decision: {found.decision}",
+    ]
+    answer(asdict(found), text="\n".join(lines), as_json=as_json)
+
+
+def _people_of_the_record(home: Path) -> Path:
+    from flows.publishing import links_of_the_record
+
+    at = home_at(home)
+    links = links_of_the_record(at)
+    if links is None:
+        raise PublishError("nothing is published yet", where=str(at.record), mend="publish with: kith run")
+    return links / "people.parquet"

@@ -1,0 +1,207 @@
+"""Follow rows and see what is held back: `kith trace`, `kith quarantine`, `kith codes`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import sqlalchemy as sa
+import typer
+
+from flows.settings import agency_folders, load_agency_of, load_settings, open_home_ledger
+from flows.terminal import HERE, HomeOption, JsonOption, answer, home_at, table
+from mappings.declarations import Feed
+from standard.errors import ExtractError
+from store.home import Home
+from store.ledger import Ledger, code_pending, extract
+from store.runs import hold_home
+
+quarantine_app = typer.Typer(help="What is held back, why, and how to mend it.", no_args_is_help=True)
+codes_app = typer.Typer(help="Codes that no crosswalk knows yet.", no_args_is_help=True)
+
+ExtractArgument = Annotated[str, typer.Argument(metavar="EXTRACT", help="Id of the extract, as `list` shows it.")]
+RecordArgument = Annotated[int, typer.Argument(metavar="RECORD", help="Number of the record in it.")]
+
+
+@dataclass(frozen=True)
+class OpenHome:
+    """A home with its ledger."""
+
+    home: Home
+    ledger: Ledger
+
+    def feed_of(self, extract_id: str) -> Feed:
+        """The declaration of an extract's feed.
+
+        Raises:
+            ExtractError: There is no such extract.
+        """
+        query = sa.select(extract.c.agency, extract.c.feed).where(extract.c.extract_id == extract_id)
+        with self.ledger.reading() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise ExtractError("there is no such extract", where=extract_id, mend="see: kith quarantine list")
+        settings = load_settings(self.home)
+        folder = agency_folders(self.home, settings)[row.agency]
+        return load_agency_of(folder, self.home, settings).feeds[row.feed]
+
+
+@contextmanager
+def opened(folder: HomeOption) -> Iterator[OpenHome]:
+    """The home in a folder with its ledger, closed at the end."""
+    home = home_at(folder)
+    ledger = open_home_ledger(home, load_settings(home))
+    try:
+        yield OpenHome(home, ledger)
+    finally:
+        ledger.close()
+
+
+@quarantine_app.command("list")
+def list_rows(
+    home: HomeOption = HERE,
+    agency: Annotated[str | None, typer.Option(help="Only this agency.")] = None,
+    feed: Annotated[str | None, typer.Option(help="Only this feed.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only rows held for this reason.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many rows.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Count what is in quarantine, then list its rows by file and line; no value is shown.
+
+    \b
+    Example: kith quarantine list --agency hillside_schools
+    """
+    from expectations.quarantine import count_quarantine, list_quarantine
+
+    with opened(home) as at:
+        counts = [asdict(c) for c in count_quarantine(at.home, at.ledger, agency=agency, feed=feed)]
+        rows = [
+            asdict(row)
+            for row in list_quarantine(at.home, at.ledger, agency=agency, feed=feed, reason=reason, limit=limit)
+        ]
+    shown = table(rows, ("extract_id", "name", "line", "record", "reason", "mend"))
+    text = table(counts, empty="nothing is in quarantine") + (f"\n\n{shown}" if rows else "")
+    answer({"counts": counts, "rows": rows}, text=text, as_json=as_json)
+
+
+@quarantine_app.command("show")
+def show_row(
+    extract_id: ExtractArgument,
+    record: RecordArgument,
+    home: HomeOption = HERE,
+    with_values: Annotated[bool, typer.Option("--with-values", help="Print the record as it was sent.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one row: where it stands, what was found of it, how to mend it; its values only where they are asked for.
+
+    \b
+    Example: kith quarantine show 3f2a90c1d4e5b6a7988f1c20 17
+    """
+    from expectations.quarantine import read_as_sent
+    from expectations.quarantine import show_row as read_row
+
+    with opened(home) as at:
+        feed = at.feed_of(extract_id)
+        shown = read_row(at.home, at.ledger, extract_id=extract_id, record=record)
+        sent = read_as_sent(at.home, at.ledger, feed, extract_id=extract_id, record=record) if with_values else None
+    place = f"line {shown.line}" if shown.line else "table row"
+    lines = [
+        f"{shown.agency} {shown.feed}, {shown.name}, {place}, record {shown.record}",
+        f"{shown.disposition} ({shown.reason}){', cleared since' if shown.cleared else ''}",
+        *([f"mend: {shown.mend}"] if shown.mend else []),
+        table([asdict(finding) for finding in shown.findings], empty="no findings"),
+        *(f"{at_}: moved to {to} ({why}) by {who}" for at_, to, why, who in shown.moves),
+        *([sent] if sent is not None else []),
+    ]
+    answer(asdict(shown) | ({"as_sent": sent} if with_values else {}), text="\n".join(lines), as_json=as_json)
+
+
+@quarantine_app.command("release")
+def release_row(
+    extract_id: ExtractArgument,
+    record: RecordArgument,
+    who: Annotated[str, typer.Option(help="Who answers for it.")],
+    why: Annotated[str, typer.Option(help="Why the row may be used; no personal value.")],
+    home: HomeOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring a quarantined row into force on a person's word; the next run publishes it.
+
+    \b
+    Example: kith quarantine release 3f2a90c1d4e5b6a7988f1c20 17 --who "R. Steward" --why "confirmed by phone"
+    """
+    from expectations.retry import release_row as release
+
+    with opened(home) as at, hold_home(at.home):
+        release(at.home, at.ledger, at.feed_of(extract_id), extract_id=extract_id, record=record, who=who, why=why)
+    answer({"released": [extract_id, record]}, text="released; the next run publishes it", as_json=as_json)
+
+
+@codes_app.command("pending")
+def pending_codes(home: HomeOption = HERE, as_json: JsonOption = False) -> None:
+    """List the codes that no crosswalk knows: kept as sent, counted, and waiting for a line in a crosswalk.
+
+    \b
+    Example: kith codes pending --home exchange
+    """
+    with opened(home) as at, at.ledger.reading() as connection:
+        query = sa.select(code_pending).order_by(code_pending.c.agency, code_pending.c.feed, code_pending.c.element)
+        rows = [dict(row) for row in connection.execute(query).mappings()]
+    text = table(rows, ("agency", "feed", "element", "value", "rows", "first_extract"), empty="every code is known")
+    answer(rows, text=text, as_json=as_json)
+
+
+def trace(
+    what: Annotated[str, typer.Argument(metavar="FILE:LINE | EXTRACT:RECORD | PERSON | ROW")],
+    home: HomeOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow a received row forward, or a person or row of the record back to the lines they came from.
+
+    \b
+    Example: kith trace students_20260907.csv:4
+    Example: kith trace 3f2a90c1d4e5b6a7988f1c20:17
+    Example: kith trace 6QK3V0ZJ1ZP6B8H2MN5T7W9XYA
+    """
+    with opened(home) as at:
+        value, text = _forward(at, what) if ":" in what else _back(at, what)
+    answer(value, text=text, as_json=as_json)
+
+
+def _forward(at: OpenHome, what: str) -> tuple[object, str]:
+    from expectations.trace import find_record, trace_row
+
+    name, _, number = what.rpartition(":")
+    if not number.isdigit():
+        raise typer.BadParameter(f"{number!r} is not the number of a line or record")
+    place = (
+        (name, int(number)) if _is_extract(at, name) else find_record(at.home, at.ledger, name=name, line=int(number))
+    )
+    found = trace_row(at.home, at.ledger, at.feed_of(place[0]), extract_id=place[0], record=place[1])
+    row = found.row
+    stands = "in force" if found.in_force else f"not in force{f' ({found.instead})' if found.instead else ''}"
+    lines = [
+        f"{row.agency} {row.feed}, {row.name}, {f'line {row.line}' if row.line else 'table row'}, record {row.record}",
+        f"{row.disposition} ({row.reason or 'no finding of error'}); {stands}",
+        f"becomes: {', '.join(found.entities) or 'nothing of the record'}",
+        table([asdict(finding) for finding in row.findings], empty="no findings"),
+    ]
+    return asdict(found), "\n".join(lines)
+
+
+def _is_extract(at: OpenHome, name: str) -> bool:
+    with at.ledger.reading() as connection:
+        return connection.execute(sa.select(extract.c.seq).where(extract.c.extract_id == name)).first() is not None
+
+
+def _back(at: OpenHome, what: str) -> tuple[object, str]:
+    from record.reader import open_record
+    from record.trace import trace_back
+
+    # A person id has 26 letters and digits in capitals; a row id is hexadecimal.
+    person = len(what) == 26 and what.isupper()
+    origins = trace_back(open_record(at.home), at.ledger, **{"person_id" if person else "row_id": what})
+    rows = [asdict(origin) for origin in origins]
+    return rows, table(rows, ("table", "agency", "feed", "source_key", "name", "line", "record", "as_of"))
