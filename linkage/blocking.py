@@ -30,6 +30,11 @@ def block(con: duckdb.DuckDBPyConnection, *, cap: int) -> list[SkippedBlocks]:
     """
     con.execute("CREATE OR REPLACE TEMP VIEW usable AS SELECT * FROM mention WHERE NOT placeholder")
     con.execute("CREATE OR REPLACE TEMP VIEW with_form AS SELECT *, unnest(given_forms) AS form FROM usable")
+    for view, column, value in (("at_home", "homes", "home"), ("at_phone", "phones", "phone")):
+        con.execute(
+            f"CREATE OR REPLACE TEMP VIEW {view} AS SELECT *, count(*) OVER (PARTITION BY {value}) AS others "
+            f"FROM (SELECT id, given, surname, unnest({column}) AS {value} FROM usable)"
+        )
     keys = KEYS.read_text(encoding="utf-8")
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE block_key AS SELECT DISTINCT rule, key, id FROM ({keys}) WHERE key IS NOT NULL"

@@ -11,7 +11,7 @@ UNION ALL SELECT 'ssn end, given', hash('last4', ssn[6:], form), id FROM with_fo
 UNION ALL SELECT 'ssn start, name', hash('first5', ssn[:5], form, surname[1]), id FROM with_form WHERE ssn IS NOT NULL
 UNION ALL SELECT 'birth, given', hash('birth', birth, form), id FROM with_form WHERE birth IS NOT NULL
 UNION ALL SELECT 'birth, surname', hash('birth', birth, unnest(surname_forms)), id FROM usable WHERE birth IS NOT NULL
-UNION ALL SELECT 'birth, start of names', hash('birth3', birth, least(given[:2], surname[:2]), greatest(given[:2], surname[:2])), id
+UNION ALL SELECT 'birth, initials', hash('birth', birth, least(given[1], surname[1]), greatest(given[1], surname[1])), id
     FROM usable WHERE birth IS NOT NULL AND given IS NOT NULL AND surname IS NOT NULL
 -- Names in either order: some clerks write the surname first.
 UNION ALL SELECT 'names, birth year', hash('names', least(form, surname), greatest(form, surname), birth_year), id
@@ -22,11 +22,20 @@ UNION ALL SELECT 'names', hash('names', least(form, surname), greatest(form, sur
     FROM with_form WHERE surname IS NOT NULL
 UNION ALL SELECT 'given, surname part', hash('names', form, part), id
     FROM (SELECT id, form, unnest(surname_forms) AS part FROM with_form)
-UNION ALL SELECT 'home, given', hash('home', unnest(homes), given[1]), id FROM usable WHERE given IS NOT NULL
-UNION ALL SELECT 'home, surname', hash('home', unnest(homes), surname[1:3]), id FROM usable WHERE surname IS NOT NULL
-UNION ALL SELECT 'home, birth', hash('home', unnest(homes), birth), id FROM usable WHERE birth IS NOT NULL
-UNION ALL SELECT 'phone, given', hash('phone', unnest(phones), given[1]), id FROM usable WHERE given IS NOT NULL
+-- Who shares a home or a telephone with few others is compared with all of them, else with those of a like name.
+UNION ALL SELECT 'home', hash('home', home), id FROM at_home WHERE others <= 30
+UNION ALL SELECT 'home, given', hash('home', home, given[1]), id FROM at_home WHERE others > 30 AND given IS NOT NULL
+UNION ALL SELECT 'home, surname', hash('home', home, surname[1:3]), id FROM at_home WHERE others > 30 AND surname IS NOT NULL
+UNION ALL SELECT 'house number, given', hash('number', regexp_extract(home, '^[0-9]+'), form), id
+    FROM (SELECT id, form, unnest(homes) AS home FROM with_form) WHERE regexp_matches(home, '^[0-9]')
+UNION ALL SELECT 'phone', hash('phone', phone), id FROM at_phone WHERE others <= 30
+UNION ALL SELECT 'phone, given', hash('phone', phone, given[1]), id FROM at_phone WHERE others > 30 AND given IS NOT NULL
 UNION ALL SELECT 'relative, given', hash('relative', unnest(relatives), form), id FROM with_form
 UNION ALL SELECT 'relative, birth', hash('relative', unnest(relatives), birth), id FROM usable WHERE birth IS NOT NULL
 UNION ALL SELECT 'zip, start of names', hash('zip', zip, given[:3], surname[:3]), id
     FROM (SELECT id, given, surname, unnest(zips) AS zip FROM usable) WHERE given IS NOT NULL AND surname IS NOT NULL
+UNION ALL SELECT 'given, middle, start of surname', hash('gms', form, middle[1], surname[:3]), id
+    FROM with_form WHERE middle IS NOT NULL AND surname IS NOT NULL
+UNION ALL SELECT 'start of given, middle, surname', hash('gms', given[:3], middle[1], surname), id
+    FROM usable WHERE given IS NOT NULL AND middle IS NOT NULL AND surname IS NOT NULL
+UNION ALL SELECT 'birth, middle', hash('birth, middle', birth, middle), id FROM usable WHERE birth IS NOT NULL AND len(middle) > 1

@@ -80,7 +80,7 @@ def component_table(con: duckdb.DuckDBPyConnection) -> None:
 def cluster_table(con: duckdb.DuckDBPyConnection, *, most: int) -> None:
     """Makes the table `cluster` (id, cluster) over all records, from `mention`, `edge` and `component`.
 
-    Only components that hold a pair to be kept apart are merged link by link. One that holds too many records is frozen:
+    Only components that hold a pair to be kept apart are merged link by link. One with too many records is frozen:
     only what an agency itself states is merged in it, all else is left for review.
     """
     con.execute(

@@ -23,6 +23,7 @@ from linkage.standardise import standardise
 from standard.declarations import Declared
 
 DEFAULT_MODEL = "2026-1"
+TORN_WITHIN = 5.0  # weights nearer than this do not tell two candidates apart
 log = logging.getLogger(__name__)
 
 
@@ -35,7 +36,7 @@ class LinkageSettings(Declared):
     block_cap: int = 200
     most_records: int = 200
     threads: int = 2
-    memory: str = "1GB"
+    memory: str = "600MB"
 
     def decide(self, weight: float, *, stated: bool, held: bool) -> str:
         """What a pair comes to: link, review or no; `held` says that the guard named a veto or a doubt."""
@@ -106,6 +107,7 @@ def link_people(
         _edges(con, "candidate", how, into="edge", least_weight=chosen.review_weight)
         clock.lap("score")
         _complete_components(con, how)
+        _hold_torn(con)
         cluster_table(con, most=chosen.most_records)
         _part_links(con)
         clock.lap("cluster")
@@ -185,6 +187,26 @@ def _complete_components(con: duckdb.DuckDBPyConnection, how: _Rules) -> None:
     _edges(con, "uncompared", how, into="inner_edge")
     con.execute("INSERT INTO edge BY NAME SELECT * FROM inner_edge")
     con.execute("DROP TABLE inner_edge; DROP TABLE uncompared")
+
+
+def _hold_torn(con: duckdb.DuckDBPyConnection) -> None:
+    """A record whose first name is not quite that of the other goes to review where it fits a second one about as well
+    that must be kept apart from the first: a misspelt twin belongs to one of two, and nobody can tell to which."""
+    con.execute(
+        f"""CREATE OR REPLACE TEMP TABLE torn AS
+        WITH side AS (
+            SELECT id_l AS a, id_r AS b, weight, decision, veto, stated, gamma_given FROM edge
+            UNION ALL SELECT id_r, id_l, weight, decision, veto, stated, gamma_given FROM edge
+        )
+        SELECT DISTINCT least(x.a, x.b) AS id_l, greatest(x.a, x.b) AS id_r
+        FROM side x JOIN side y ON y.a = x.a AND y.b <> x.b AND y.veto IS NULL AND y.weight >= x.weight - {TORN_WITHIN}
+        JOIN side z ON z.a = x.b AND z.b = y.b AND z.veto IS NOT NULL
+        WHERE x.decision = 'link' AND NOT x.stated AND x.gamma_given <> (SELECT max(gamma_given) FROM edge)"""
+    )
+    con.execute(
+        """UPDATE edge SET decision = 'review', doubt = 'fits two persons who must be kept apart'
+        FROM torn WHERE torn.id_l = edge.id_l AND torn.id_r = edge.id_r"""
+    )
 
 
 def _part_links(con: duckdb.DuckDBPyConnection) -> None:
