@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from demo.formats import (
     fixed_text,
     gone_keys,
     lay_out,
+    sha256,
     write_database,
     write_file,
 )
@@ -103,7 +104,7 @@ def make_county(*, persons: int = DEFAULT_PERSONS, days: int = DEFAULT_DAYS, see
     arrivals += from_welfare
     mentions = _mentions(classes, incidents, hearings, welfare, federal)
     _write_truth(mentions, calendar, into / "truth")
-    return _finish(County(into, persons, days, seed, tuple(arrivals)))
+    return _finish(County(into, persons, days, seed, tuple(_with_copies(arrivals, deliveries))))
 
 
 def _write_welfare(
@@ -115,6 +116,8 @@ def _write_welfare(
     months = {calendar.date(delivery).replace(day=1): delivery for delivery in reversed(calendar.deliveries)}
     for month_end, delivery in sorted(months.items()):
         rows = child_welfare_extracts.federal_rows(month_end, frames)
+        if not rows.num_rows:  # nothing to report: no file
+            continue
         name = f"FEDCHILD_{month_end - dt.timedelta(days=1):%Y%m}.txt"
         content = fixed_text(rows, child_welfare_extracts.LAYOUT)
         write_file(deliveries / f"day{delivery:02d}" / agency / name, content)
@@ -227,6 +230,16 @@ def _write_truth(mentions: pd.DataFrame, calendar: Calendar, into: Path) -> None
     columns = ["agency", "table_or_file", "source_person_key", "true_person_id"]
     into.mkdir(parents=True)
     sent[columns].drop_duplicates().sort_values(columns).to_csv(into / "person_truth.csv", index=False)
+
+
+def _with_copies(arrivals: Sequence[Arrival], deliveries: Path) -> Iterator[Arrival]:
+    """The arrivals, a file marked whose very content came before: sent twice, or a week without news."""
+    seen: set[tuple[str, str]] = set()
+    for arrival in arrivals:
+        path = deliveries / f"day{arrival.delivery:02d}" / arrival.agency / arrival.name
+        content = (arrival.agency, sha256(path.read_bytes()) if path.is_file() else "")
+        yield replace(arrival, fate="duplicate") if content in seen and path.is_file() else arrival
+        seen.add(content)
 
 
 def _finish(county: County) -> County:

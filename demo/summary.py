@@ -86,6 +86,8 @@ def _from_ledger(ledger: Ledger) -> tuple[list[Row], list[Row], list[Row], list[
             extract.c.agency, extract.c.name.label("file"), extract.c.status, extract.c.status_reason.label("reason")
         )
         .where(extract.c.status.in_(["held", "duplicate", "superseded", "loaded_late"]))
+        # A table in which nothing changed is no file sent twice.
+        .where((extract.c.status != "duplicate") | (extract.c.name != extract.c.feed))
         .order_by(extract.c.seq)
     )
     codes = sa.select(*(code_pending.c[n] for n in ("agency", "feed", "element", "value", "rows"))).order_by(
