@@ -58,7 +58,9 @@ def _check_names(feed: Feed, declared: Declared, place: Place) -> None:
     for key, names in _named_elements(feed):
         for name in names:
             if name not in feed.elements:
-                raise place.wrong(f"{key} names {name!r}, which is no element of this feed", key, mend="name an element")
+                raise place.wrong(
+                    f"{key} names {name!r}, which is no element of this feed", key, mend="name an element"
+                )
 
 
 def _named_elements(feed: Feed) -> Iterator[tuple[str, Iterable[str]]]:
@@ -120,7 +122,10 @@ def _check_elements(feed: Feed, declared: Declared, place: Place) -> None:
         for other in needs(element):
             if other not in feed.elements:
                 raise place.wrong(
-                    f"{name} needs {other!r}, which is no element of this feed", "elements", name, mend="name an element"
+                    f"{name} needs {other!r}, which is no element of this feed",
+                    "elements",
+                    name,
+                    mend="name an element",
                 )
         if element.code is not None:
             _check_code(name, element, feed, declared, place)
@@ -175,7 +180,7 @@ def _check_sql(feed: Feed, declared: Declared, check: SqlCheck) -> None:
         if element.sql is None:
             continue
         others = {f"{{{other}}}": SQL_TYPES[feed.elements[other].common_type] for other in needs(element)}
-        used = {column: "VARCHAR" for column in element.sent}
+        used = dict.fromkeys(element.sent, "VARCHAR")
         kind = SQL_TYPES[element.common_type]
         check.expression(f"TRY_CAST((\n{sql_of(element)}\n) AS {kind})", used | others, "elements", name)
     row = check.row_of(feed, declared.feeds)

@@ -14,7 +14,7 @@ from standard.schema import Column, Entity, entities
 _FITS: dict[str, tuple[str, ...]] = {
     "code": ("code", "text"), "date": ("date", "timestamp"), "timestamp": ("timestamp", "date"),
     "integer": ("integer",), "decimal": ("decimal", "integer"), "boolean": ("boolean",),
-} | {textual: ("text", "code", "integer") for textual in ("text", "name", "identifier", "reference")}  # fmt: skip
+} | dict.fromkeys(("text", "name", "identifier", "reference"), ("text", "code", "integer"))  # fmt: skip
 """Type of an entity's column -> the types of elements that may fill it."""
 
 

@@ -54,7 +54,8 @@ def match_columns(feed: Feed, present: Sequence[str]) -> Matched:
     missing = tuple(column for column in feed.columns if column not in names)
     vital = vital_columns(feed)
     findings += [
-        _finding("missing_column", Severity.ERROR if column in vital else Severity.WARNING, column) for column in missing
+        _finding("missing_column", Severity.ERROR if column in vital else Severity.WARNING, column)
+        for column in missing
     ]
     taken = set(names.values())
     findings += [_finding("new_column", Severity.WARNING, _shown(name)) for name in present if name not in taken]

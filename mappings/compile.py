@@ -27,7 +27,7 @@ class CompiledFeed:
     """The SQL of one feed for one day.
 
     Both statements read a relation `arriving` with the columns `_record, _line, _marks` and every column of the feed
-    as text; a column that did not arrive is NULL.
+    as trimmed text; a column that did not arrive is NULL.
     """
 
     select: str
@@ -131,7 +131,9 @@ def _key_start(feed: Feed) -> str:
     start = "''"
     for name in reversed(feed.key):
         formless = literal(f" {name}:bad_identifier ")
-        part = f"CASE WHEN NOT contains(concat(' ', _problems, ' '), {formless}) THEN CAST({quoted(name)} AS VARCHAR) END"
+        part = (
+            f"CASE WHEN NOT contains(concat(' ', _problems, ' '), {formless}) THEN CAST({quoted(name)} AS VARCHAR) END"
+        )
         start = f"coalesce('|' || {part} || {start}, '')"
     return f"nullif(substr({start}, 2), '')"
 
@@ -172,7 +174,9 @@ class _Plan:
         """The statement that computes some elements, and what it selects of them."""
         elements = {name: self.feed.elements[name] for name in names}
         steps = [f"SELECT {', '.join(_as_sent(self.feed))} FROM arriving"]
-        texts = [f"{_text(element)} AS {_part(name, 't')}" for name, element in elements.items() if _has_own_text(element)]
+        texts = [
+            f"{_text(element)} AS {_part(name, 't')}" for name, element in elements.items() if _has_own_text(element)
+        ]
         steps.append(f"SELECT *, {', '.join(texts)} FROM {{before}}" if texts else "SELECT * FROM {before}")
         for level in levels(elements):
             steps += self._level(f"lookup{len(steps)}", {name: elements[name] for name in level})
@@ -181,16 +185,17 @@ class _Plan:
         return f"WITH {', '.join(named)}\nSELECT {', '.join(row)} FROM step{len(steps) - 1}"
 
     def _level(self, alias: str, elements: Mapping[str, Element]) -> list[str]:
-        """Two steps: candidates and looked-up codes, then values with their problems and missing reasons."""
-        first, second, joins = ["before.*"], ["*"], []
+        """Three steps: candidates and looked-up codes, then values, then their problems and missing reasons."""
+        first, second, third, joins = ["before.*"], ["*"], ["*"], []
         for number, (name, element) in enumerate(elements.items()):
             if element.code is not None:
                 joins += self._code(f"{alias}_{number}", name, first)
             else:
-                self._converted(name, element, first, second)
+                self._converted(name, element, (first, second, third))
         return [
             f"SELECT {', '.join(first)} FROM {{before}} AS before {' '.join(joins)}",
             f"SELECT {', '.join(second)} FROM {{before}}",
+            f"SELECT {', '.join(third)} FROM {{before}}",
         ]
 
     def _code(self, alias: str, name: str, columns: list[str]) -> list[str]:
@@ -201,7 +206,8 @@ class _Plan:
         found = look_up(alias, self.crosswalks[code.crosswalk], names, element=name, blank=element.blank)
         problem = found.problem
         if element.required:
-            problem = f"CASE WHEN {names.text} IS NULL THEN {literal(f'{name}:blank_required')} ELSE {problem} END"
+            blank = f"{names.text} IS NULL AND {found.common} IS NULL"
+            problem = f"CASE WHEN {blank} THEN {literal(f'{name}:blank_required')} ELSE {problem} END"
         columns += [f"{found.common} AS {value_name(name)}", f"{found.match} AS {_part(name, 'x')}"]
         columns += [f"{problem} AS {_part(name, 'p')}", f"{found.missing} AS {_part(name, 'm')}"]
         return found.joins
@@ -213,7 +219,8 @@ class _Plan:
         element = self.feed.elements[scope]
         return _text_name(scope, element) if element.code is not None else value_name(scope)
 
-    def _converted(self, name: str, element: Element, first: list[str], second: list[str]) -> None:
+    def _converted(self, name: str, element: Element, steps: tuple[list[str], list[str], list[str]]) -> None:
+        first, second, third = steps
         names = Names(_text_name(name, element), _part(name, "c"), self.as_of)
         found = sql_conversion(element, names, sql_of(element)) if element.sql else conversion(element, names)
         if found.candidate is not None:
@@ -221,14 +228,20 @@ class _Plan:
         problems = [(condition, f"{name}:{word}" if word else "") for condition, word in found.problems]
         if element.required:
             problems.insert(0, (f"{names.text} IS NULL", f"{name}:blank_required"))
-        reasons = [(f"{names.text} IS NULL", f"{name}:{element.blank}"), (f"({found.value}) IS NOT NULL", "")]
+        reasons = [(f"{names.text} IS NULL", f"{name}:{element.blank}"), (f"{value_name(name)} IS NOT NULL", "")]
         reasons += [(condition, f"{name}:{word}") for condition, word in found.missing]
         second.append(f"{found.value} AS {value_name(name)}")
-        second.append(f"{cases(tuple(problems))} AS {_part(name, 'p')}")
-        second.append(f"{cases(tuple(reasons))} AS {_part(name, 'm')}")
+        third.append(f"{cases(tuple(problems))} AS {_part(name, 'p')}")
+        third.append(f"{cases(tuple(reasons))} AS {_part(name, 'm')}")
 
     def _named(self, elements: Mapping[str, Element]) -> list[str]:
-        columns = ["_record", "_line", "_hash", f"{_problems(elements)} AS _problems", f"{_missing(elements)} AS _missing"]
+        columns = [
+            "_record",
+            "_line",
+            "_hash",
+            f"{_problems(elements)} AS _problems",
+            f"{_missing(elements)} AS _missing",
+        ]
         for name, element in elements.items():
             columns.append(f"{value_name(name)} AS {quoted(name)}")
             if element.code is not None:
@@ -238,10 +251,10 @@ class _Plan:
 
 
 def _as_sent(feed: Feed) -> list[str]:
-    """Every column trimmed, blank as NULL, and the hash of them all (the same in every version of DuckDB)."""
-    sent = [f"nullif(trim({quoted(column)}), '') AS {quoted(column)}" for column in feed.columns]
-    content = ", ".join(f"coalesce(trim({quoted(column)}), '')" for column in feed.columns)
-    return ["_record", "_line", "_marks", f"md5(concat_ws(chr(31), {content})) AS _hash", *sent]
+    """Every column, blank as NULL, and the hash of them all (the same in every version of DuckDB)."""
+    sent = [f"nullif({quoted(column)}, '') AS {quoted(column)}" for column in feed.columns]
+    content = ", ".join(f"coalesce({quoted(column)}, '')" for column in feed.columns)
+    return ["_record", "_line", "_marks", f"substr(md5(concat_ws(chr(31), {content})), 1, 16) AS _hash", *sent]
 
 
 def _has_own_text(element: Element) -> bool:

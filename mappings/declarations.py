@@ -18,7 +18,9 @@ from standard.errors import DeclarationError
 from store.extracts import Holds, Severity
 
 Names = tuple[str, ...]
-ElementType = Literal["text", "name", "identifier", "code", "reference", "date", "timestamp", "integer", "decimal", "boolean"]
+ElementType = Literal[
+    "text", "name", "identifier", "code", "reference", "date", "timestamp", "integer", "decimal", "boolean"
+]
 """Type of an `sql` element; name, identifier, code (in common terms) and reference are text to the engine."""
 
 _ELEMENT_NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -127,7 +129,7 @@ class Element(Declared):
     required: bool = False
     blank: MissingReason = "not_collected"
     null_values: Names = ()
-    severity: dict[str, Severity] = {}
+    severity: dict[str, Severity] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _is_one_conversion(self) -> Element:
@@ -187,7 +189,7 @@ class Format(Declared):
     escape: str | None = None
     header: bool = True
     columns: Names = ()
-    aliases: dict[str, Names] = {}
+    aliases: dict[str, Names] = Field(default_factory=dict)
     trailer: Trailer | None = None
     layout: str | None = None
     trimmed: bool = False
@@ -311,13 +313,13 @@ class Feed(Declared):
     sender: Sender | None = None
     scope: tuple[OutOfScope, ...] = ()
     references: tuple[Reference, ...] = ()
-    lookups: dict[str, Lookup] = {}
+    lookups: dict[str, Lookup] = Field(default_factory=dict)
     error_limit: float = Field(default=0.2, ge=0, le=1)
     max_withdrawn: float = Field(default=0.2, ge=0, le=1)
     withhold: tuple[Withhold, ...] = ()
-    unused_columns: dict[str, str] = {}
+    unused_columns: dict[str, str] = Field(default_factory=dict)
     elements: dict[str, Element]
-    entities: dict[str, tuple[dict[str, str], ...]] = {}
+    entities: dict[str, tuple[dict[str, str], ...]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_are_plain(self) -> Feed:
@@ -354,7 +356,7 @@ class AgencyFile(Declared):
     state: str | None = None
     ori: str | None = None
     timezone: str = "UTC"
-    sources: dict[str, Source] = {}
+    sources: dict[str, Source] = Field(default_factory=dict)
     feeds: Names
 
 

@@ -71,7 +71,9 @@ def _write(connection: duckdb.DuckDBPyConnection, entity: Entity, selects: list[
             # DuckDB's words may hold a value; its kind of error does not.
             raise ExtractError(
                 f"the entity {entity.entity} cannot be projected ({type(error).__name__})",
-                where=", ".join(sorted({match for select in selects for match in re.findall(r"/\* (.*?) \*/", select)})),
+                where=", ".join(
+                    sorted({match for select in selects for match in re.findall(r"/\* (.*?) \*/", select)})
+                ),
                 mend="make room on the disk, or mend the SQL of these declarations",
             ) from None
 
@@ -100,7 +102,8 @@ def _agency_row(entity: Entity, agency: Agency) -> str:
 def _typed(entity: Entity, values: Mapping[str, str]) -> str:
     """Every stored column of an entity in order, NULL where no value is given."""
     return ", ".join(
-        f"CAST({values.get(name, 'NULL')} AS {kind}) AS {quoted(name)}" for name, kind in entity.stored_columns().items()
+        f"CAST({values.get(name, 'NULL')} AS {kind}) AS {quoted(name)}"
+        for name, kind in entity.stored_columns().items()
     )
 
 
@@ -116,7 +119,7 @@ class _Projection:
     states: Mapping[tuple[str, str], Path]
 
     def select(self) -> str:
-        """The statement that gives the entity's rows: those that are in force, make the row, and have what it requires."""
+        """The entity's rows: of those in force the ones that make the row and have what it requires."""
         values = self._provenance() | {"missing": "told.missing"}
         for name, value in self.row.items():
             if name != "when":
@@ -152,7 +155,9 @@ class _Projection:
         """The columns of a looked-up feed that this entity row names."""
         found = set(re.findall(rf"\b{re.escape(alias)}\.\"?([a-z][a-z0-9_]*)", " ".join(self.row.values())))
         columns = element_columns(self.agency.feeds[self.feed.lookups[alias].feed])
-        return [name for name in columns if name in found or name.removesuffix("_source").removesuffix("_match") in found]
+        return [
+            name for name in columns if name in found or name.removesuffix("_source").removesuffix("_match") in found
+        ]
 
     def _in_force(self, feed: Feed) -> str:
         """Rows in force of a feed; an element that its file does not have yet (a newer declaration) is NULL."""
@@ -163,7 +168,8 @@ class _Projection:
             return f"SELECT {nothing} WHERE false"
         there = set(pq.read_schema(path).names)
         selected = [
-            quoted(name) if name in there else f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in columns.items()
+            quoted(name) if name in there else f"CAST(NULL AS {kind}) AS {quoted(name)}"
+            for name, kind in columns.items()
         ]
         return f"SELECT {', '.join(selected)} FROM read_parquet({literal(path.resolve())}) WHERE _deleted IS NULL"
 
@@ -175,7 +181,9 @@ class _Projection:
             if name != "when" and value in self.feed.elements
         ]
         missing = f"nullif(concat_ws(' ', {', '.join(reasons)}), '')" if reasons else "CAST(NULL AS VARCHAR)"
-        return f"SELECT _missing, {missing} AS missing FROM (SELECT DISTINCT _missing FROM ({self._in_force(self.feed)}))"
+        return (
+            f"SELECT _missing, {missing} AS missing FROM (SELECT DISTINCT _missing FROM ({self._in_force(self.feed)}))"
+        )
 
     def _filled(self, name: str, value: str) -> dict[str, str]:
         """A column of the entity and, for a code, its source and match."""

@@ -40,6 +40,8 @@ CREATE MACRO is_possible_ssn(d) AS
 -- A telephone of the North American plan as ten digits, NULL where it is none; an extension is dropped.
 CREATE MACRO phone_digits(t) AS
     CASE WHEN regexp_full_match(t, '[0-9]{10}') THEN t
+         WHEN regexp_full_match(t, '\([0-9]{3}\) [0-9]{3}-[0-9]{4}')
+         THEN substr(t, 2, 3) || substr(t, 7, 3) || substr(t, 11, 4)
          ELSE nullif(regexp_extract(digits_of(regexp_replace(t, '(?i)\s*(x|ext\.?)\s*[0-9]+$', '')),
                                     '^1?([0-9]{10})$', 1), '') END;
 CREATE MACRO is_placeholder_phone(d) AS is_all_one_digit(d) OR d IN ('1234567890', '0123456789');

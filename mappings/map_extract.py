@@ -55,7 +55,7 @@ def map_extract(
     with work.connect(memory_limit) as connection:
         reading = work.map(connection)
         work.write_unreadable(connection, reading)
-        work.write_census(connection, reading)
+        work.write_census(connection)
         _judge_completeness(extract, feed, reading, manifest)
         _find_damage(connection, work.mapped, reading)
     shutil.rmtree(into / ".spill", ignore_errors=True)
@@ -133,9 +133,7 @@ class _Work:
         with written_whole(self.into / "unreadable.parquet") as part:
             pq.write_table(pa.concat_tables([table, _unread_lines(reading)]), part)
 
-    def _key_starts(
-        self, connection: duckdb.DuckDBPyConnection, reading: Reading, rows: list[Unreadable]
-    ) -> pa.Array:
+    def _key_starts(self, connection: duckdb.DuckDBPyConnection, reading: Reading, rows: list[Unreadable]) -> pa.Array:
         """The keys of unreadable records as far as they can be read, converted as those of all others are."""
         fields = [pa.array([row.fields.get(column) for row in rows], pa.string()) for column in reading.columns]
         numbers = pa.array(range(len(rows)), pa.int64())
@@ -148,7 +146,7 @@ class _Work:
         connection.unregister("arriving")
         return keys
 
-    def write_census(self, connection: duckdb.DuckDBPyConnection, reading: Reading) -> None:
+    def write_census(self, connection: duckdb.DuckDBPyConnection) -> None:
         """The keys of a table's other rows: none where the table was read whole, no file where they are not known."""
         arrives = self.feed.arrives
         if arrives.table is None or (arrives.watermark is not None and not arrives.census):
@@ -216,14 +214,17 @@ def _judge_by_manifest(extract: Extract, reading: Reading, manifest: ManifestEnt
 
 def _find_damage(connection: duckdb.DuckDBPyConnection, mapped: Path, reading: Reading) -> None:
     """Findings about the text of the file as a whole, with the number of rows."""
-    counts = ", ".join(f"count(*) FILTER (contains(_problems, ':{code}'))" for code in ("replaced_bytes", "repaired_text"))
+    counts = ", ".join(
+        f"count(*) FILTER (contains(_problems, ':{code}'))" for code in ("replaced_bytes", "repaired_text")
+    )
     found = connection.execute(f"SELECT {counts} FROM read_parquet({literal(mapped.resolve())})").fetchone()
     replaced, repaired = found or (0, 0)
     if replaced:
-        reading.find("replaced_bytes", Severity.WARNING, "bytes that mean nothing in the encoding became U+FFFD", replaced)
+        reading.find(
+            "replaced_bytes", Severity.WARNING, "bytes that mean nothing in the encoding became U+FFFD", replaced
+        )
     if repaired:
         reading.find("repaired_text", Severity.NOTE, "doubly encoded text was put right", repaired)
     if reading.unreadable or reading.lines_unread:
         count = len(reading.unreadable) + reading.lines_unread
         reading.find("unreadable_records", Severity.WARNING, "records that could not be split into their fields", count)
-

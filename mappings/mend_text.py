@@ -6,7 +6,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _REPLACEMENT = "\ufffd".encode()
-_BLANKS = (b"\t", b"\n", b"\r", b"\xc2\xa0", b"\x0b", b"\x0c")
 # What the bytes 80 to BF of UTF-8 turn into where they are read as Windows 1252 (five of them stay controls).
 _FOLLOWING = "\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122"
 _DOUBLED = f"[\u00c2-\u00df][{_FOLLOWING}]|[\u00e0-\u00ef][{_FOLLOWING}]{{2}}|[\u00f0-\u00f4][{_FOLLOWING}]{{3}}"
@@ -19,11 +18,9 @@ def mend_text(values: pa.Array) -> tuple[pa.Array, dict[str, pa.Array]]:
         values: Text, NULL where nothing came.
     """
     data = _bytes_of(values)
-    if any(blank in data for blank in _BLANKS):
-        values = pc.utf8_trim_whitespace(values)
     if data.isascii():
-        return values, {}
-    marks = {}
+        return pc.ascii_trim_whitespace(values), {}
+    values, marks = pc.utf8_trim_whitespace(values), {}
     doubled = pc.fill_null(pc.match_substring_regex(values, _DOUBLED), False)
     if pc.any(doubled).as_py():
         values, repaired = _repair(values, doubled)
@@ -63,7 +60,7 @@ def _byte_of(character: str) -> bytes:
 
 
 def mend_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """A batch of records as sent with its text columns mended and `_marks` filled: `|column:code|...`, NULL for none."""
+    """A batch of records as sent with its text mended and `_marks` filled (`|column:code|...`, NULL for none)."""
     arrays = {name: batch.column(name) for name in batch.schema.names}
     marks: list[pa.Array] = []
     for name in batch.schema.names[3:]:

@@ -100,6 +100,12 @@ def note_encoding(stream: TextStream, reading: Reading) -> None:
         reading.find("encoding_changed", Severity.WARNING, f"the byte order mark proves {stream.encoding}")
 
 
+def note_nuls(stream: TextStream, reading: Reading) -> None:
+    """Finds that characters which no text holds stood in the file."""
+    if stream.nuls:
+        reading.find("nul_characters", Severity.WARNING, f"{stream.nuls} characters that no text holds became U+FFFD")
+
+
 def _first_record(head: str, form: Format) -> tuple[list[str], int, int]:
     """The first record that is not blank, the characters up to its end, and the lines up to its end."""
     used: list[str] = []
@@ -170,6 +176,7 @@ def _batches(file: _File) -> Iterator[pa.RecordBatch]:
         held_back = batch
     open_end = held_back is not None and _ends_in_quote(file, held_back)
     yield numbering.number(held_back, final=True, open_end=open_end)
+    note_nuls(file.stream, file.reading)
     if not open_end and not file.feed.format.trailer and file.stream.ends_open:
         file.reading.find("no_final_line_end", Severity.NOTE, "the last line has no end; it may be cut")
 

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from mappings.declarations import Feed
 from mappings.layouts import Layout
-from mappings.read_delimited import BLOCK, note_encoding, read_trailer
+from mappings.read_delimited import BLOCK, note_encoding, note_nuls, read_trailer
 from mappings.reading import Reading, Unreadable, schema_of
 from mappings.text_stream import TextStream
-
 
 _NOWHERE = "\x1f"
 """What parts the parser's fields: the stream lets no such character through, so a line is one field."""
@@ -43,13 +43,19 @@ def _batches(stream: TextStream, feed: Feed, layout: Layout, reading: Reading) -
         lines = batch.column(0)
         numbers = np.arange(line, line + len(lines), dtype=np.int64)
         line += len(lines)
-        is_record = np.asarray(pc.not_equal(pc.utf8_trim_whitespace(lines), "").to_numpy(zero_copy_only=False), dtype=bool)
+        is_record = _as_bools(pc.not_equal(pc.utf8_trim_whitespace(lines), ""))
+        long_enough = _as_bools(pc.greater_equal(pc.utf8_length(lines), least))
         records = reading.records + np.cumsum(is_record)
         reading.records += int(is_record.sum())
-        long_enough = np.asarray(pc.utf8_length(lines).to_numpy(zero_copy_only=False)) >= least
         _set_aside(reading, layout, lines, np.flatnonzero(is_record & ~long_enough), records, numbers)
         keep = pa.array(is_record & long_enough)
-        yield _split(lines.filter(keep), layout, reading, pa.array(records).filter(keep), pa.array(numbers).filter(keep))
+        whole = (values.filter(keep) for values in (lines, pa.array(records), pa.array(numbers)))
+        yield _split(*whole, layout=layout, reading=reading)
+    note_nuls(stream, reading)
+
+
+def _as_bools(values: pa.Array) -> npt.NDArray[np.bool_]:
+    return np.asarray(values.to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def _least_length(feed: Feed, layout: Layout) -> int:
@@ -69,8 +75,8 @@ def _lines(stream: TextStream) -> Iterator[pa.RecordBatch]:
 
 
 def _split(
-    lines: pa.Array, layout: Layout, reading: Reading, records: pa.Array, numbers: pa.Array
-) -> pa.RecordBatch:  # fmt: skip
+    lines: pa.Array, records: pa.Array, numbers: pa.Array, *, layout: Layout, reading: Reading
+) -> pa.RecordBatch:
     fields = {field.name: field for field in layout.fields}
     columns = [
         pc.utf8_slice_codeunits(lines, fields[column].start - 1, fields[column].end) for column in reading.columns
@@ -80,8 +86,8 @@ def _split(
 
 
 def _set_aside(
-    reading: Reading, layout: Layout, lines: pa.Array, short: np.ndarray[tuple[int], np.dtype[np.int64]],
-    records: np.ndarray[tuple[int], np.dtype[np.int64]], numbers: np.ndarray[tuple[int], np.dtype[np.int64]],
+    reading: Reading, layout: Layout, lines: pa.Array, short: npt.NDArray[np.int64], records: npt.NDArray[np.int64],
+    numbers: npt.NDArray[np.int64],
 ) -> None:  # fmt: skip
     for place in short:
         text = lines[int(place)].as_py()

@@ -40,7 +40,7 @@ class Reading:
     """Records that a trailer declares."""
     hold: str | None = None
     lines_unread: int = 0
-    """Lines of a file that is no file of this feed: each counts as one unreadable record, from `first_line_unread` on."""
+    """Lines of a file that is none of this feed: each is one unreadable record, from `first_line_unread` on."""
     first_line_unread: int = 1
 
     def find(self, code: str, severity: Severity, detail: str, rows: int | None = None) -> None:
@@ -51,10 +51,6 @@ class Reading:
         """Notes a finding for which the whole file must be held; the first reason stays."""
         self.hold = self.hold or reason
         self.find(code, Severity.ERROR, detail, rows)
-
-    def reader(self) -> pa.RecordBatchReader:
-        """The batches as Arrow hands them to DuckDB."""
-        return pa.RecordBatchReader.from_batches(schema_of(self.columns), self.batches)
 
 
 def schema_of(columns: Sequence[str]) -> pa.Schema:

@@ -52,6 +52,7 @@ class TextStream:
 
     @property
     def ends_open(self) -> bool:
+        """Whether the last character is no line end; known once all is read."""
         return bool(self.tail) and self.tail[-1] not in "\r\n"
 
     def head(self) -> str:
@@ -153,5 +154,6 @@ def records_of(
     lines: Iterable[str], *, delimiter: str, quote: str | None, escape: str | None = None
 ) -> Iterator[list[str]]:
     """The records of some text, split as the reader of the whole file splits them."""
-    quoting = csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL
-    return csv.reader(lines, delimiter=delimiter, quotechar=quote, quoting=quoting, escapechar=escape)
+    if quote is None:
+        return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, escapechar=escape)
+    return csv.reader(lines, delimiter=delimiter, quotechar=quote, escapechar=escape)
