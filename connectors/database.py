@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -12,15 +13,16 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from connectors.database_text import TextWriter, as_sent
-from connectors.late_rows import new_keys, of_keys
+from connectors.late_rows import has_columns, has_keys, new_keys
 from connectors.sources import DatabaseSource, Secrets
 from connectors.wanted import TableWanted
 from connectors.watermark import Watermark
 from standard.errors import DeclarationError, SourceError
 from store.landing import Arrival, Landing
 
-_ROWS_AT_ONCE = 5_000
+_ROWS_AT_ONCE = 2_000
 _CONNECT_SECONDS = 30
+_LATE_ROWS_AT_MOST = 500  # asked for by key in one statement
 _SNAPSHOT = {"mssql": "SNAPSHOT", "oracle": "SERIALIZABLE", "sqlite": "SERIALIZABLE"}
 """The isolation under which all reads of a transaction see one moment; REPEATABLE READ elsewhere."""
 _POSTGRESQL_SESSION = """SET LOCAL DateStyle = 'ISO, MDY'; SET LOCAL TimeZone = 'UTC'; SET LOCAL bytea_output = 'hex';
@@ -79,35 +81,40 @@ class Database:
             table = self._reflected(wanted.table)
             columns = _Columns(table, wanted, self.place)
             mark = Watermark.read(self._connection, columns.watermark, wanted, now=now, place=self.place)
-            with landing.scratch() as part, landing.scratch() as census:
+            if mark.given_whole is not None and wanted.census and wanted.before is not None:
+                mark = self._with_late_rows(table, columns, wanted.before, mark, landing)
+            with landing.scratch() as part:
                 with TextWriter(part, list(columns.shown)) as writer:
-                    self._read(table, columns, wanted, mark, writer, census)
+                    self._read(table, columns, wanted, mark, writer)
                 size = part.stat().st_size
                 sha256, path = landing.keep(part)
         return Arrival(name=wanted.table, sha256=sha256, size=size, path=path, as_of=now.date(), watermark=mark.reached)
 
+    def _with_late_rows(
+        self, table: sa.Table, columns: _Columns, before: Path, mark: Watermark, landing: Landing
+    ) -> Watermark:
+        """Adds rows that came in with an old watermark to those given whole; of very many, or where the reading before
+        is gone or of another key, reads the table whole."""
+        assert mark.given_whole is not None
+        if not has_columns(before, list(columns.key)):
+            return replace(mark, given_whole=None)
+        with landing.scratch() as census:
+            with TextWriter(census, list(columns.key)) as writer:
+                self._write(table, columns.key, sa.not_(mark.given_whole), writer, present_only=True)
+            late = new_keys(census, before, list(columns.key), at_most=_LATE_ROWS_AT_MOST + 1)
+        if len(late) > _LATE_ROWS_AT_MOST:
+            return replace(mark, given_whole=None)
+        return replace(mark, given_whole=sa.or_(mark.given_whole, *has_keys(columns.key, late, self._dialect)))
+
     def _read(
-        self,
-        table: sa.Table,
-        columns: _Columns,
-        wanted: TableWanted,
-        mark: Watermark,
-        writer: TextWriter,
-        census: Path,
+        self, table: sa.Table, columns: _Columns, wanted: TableWanted, mark: Watermark, writer: TextWriter
     ) -> None:
         """Reads the rows given whole, then the census, and counts both in the same snapshot."""
         full = self._write(table, columns.read, mark.given_whole, writer, present_only=False)
         self._count_agrees(table, mark.given_whole, full)
-        if not wanted.census or mark.given_whole is None:
-            return
-        rest = sa.not_(mark.given_whole)
-        if wanted.before is not None:
-            with TextWriter(census, list(columns.key)) as keys_writer:
-                self._write(table, columns.key, rest, keys_writer, present_only=True)
-            for condition in of_keys(columns.key, new_keys(census, wanted.before, list(columns.key)), self._dialect):
-                self._write(table, columns.read, sa.and_(rest, condition), writer, present_only=False)
-        keys = self._write(table, columns.key, rest, writer, present_only=True)
-        self._count_agrees(table, None, full + keys)
+        if wanted.census and mark.given_whole is not None:
+            keys = self._write(table, columns.key, sa.not_(mark.given_whole), writer, present_only=True)
+            self._count_agrees(table, None, full + keys)
 
     @property
     def _dialect(self) -> str:
@@ -189,9 +196,12 @@ class _Columns:
         self._table, self._place = table, place
         there = {column.name: column for column in table.columns}
         hidden = {name.casefold() for name in wanted.never_read}
-        declared = (*wanted.columns, *wanted.key, *filter(None, [wanted.watermark])) if wanted.columns else tuple(there)
-        found = {name: matched(name, list(there)) for name in dict.fromkeys(declared) if name.casefold() not in hidden}
-        self.read = {name: there[column] for name, column in found.items() if column is not None}
+        named = [*wanted.columns, *wanted.key, *filter(None, [wanted.watermark])]
+        self.read: dict[str, sa.Column[object]] = {}
+        for name in dict.fromkeys(named if wanted.columns else [*named, *there]):
+            column = matched(name, list(there))
+            if column and name.casefold() not in hidden and there[column] not in self.read.values():
+                self.read[name] = there[column]
         taken = {column.name for column in self.read.values()}
         new = [name for name in there if name not in taken and name.casefold() not in hidden]
         self.shown = dict.fromkeys([*self.read, *new])

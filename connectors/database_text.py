@@ -17,7 +17,7 @@ from standard.errors import SourceError
 from store.landing import disk_trouble_told
 
 PRESENT_ONLY = "_present_only"
-_ROWS_A_GROUP = 50_000
+_GROUP_BYTES = 32 << 20
 
 
 def as_sent(column: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[Any]:
@@ -56,7 +56,7 @@ class TextWriter:
         self._path = path
         self._schema = pa.schema([*((name, pa.string()) for name in columns), (PRESENT_ONLY, pa.bool_())])
         self._waiting: list[pa.RecordBatch] = []
-        self._rows = 0
+        self._bytes = 0
 
     def __enter__(self) -> TextWriter:
         with disk_trouble_told(self._path):
@@ -76,14 +76,14 @@ class TextWriter:
         arrays = [_texts(values[name]) if name in values else empty for name in self._schema.names[:-1]]
         marks = pa.repeat(pa.scalar(present_only), len(rows))
         self._waiting.append(pa.record_batch([*arrays, marks], schema=self._schema))
-        self._rows += len(rows)
-        if self._rows >= _ROWS_A_GROUP:
+        self._bytes += self._waiting[-1].nbytes
+        if self._bytes >= _GROUP_BYTES:
             with disk_trouble_told(self._path):
                 self._flush()
 
     def _flush(self) -> None:
         self._writer.write_table(pa.Table.from_batches(self._waiting, schema=self._schema))
-        self._waiting, self._rows = [], 0
+        self._waiting, self._bytes = [], 0
 
 
 def _texts(values: Sequence[object]) -> pa.Array:

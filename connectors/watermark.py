@@ -47,6 +47,9 @@ class Watermark:
         where = f"{place}, table {wanted.table}, column {wanted.watermark}"
         newest = _newest(connection, column, now)
         if newest is None:
+            late = _newest(connection, column, None)  # all of the future, or of no order at all
+            if late is not None:
+                _read_as_order(late, column, where)
             return cls()
         here = _read_as_order(newest, column, where)
         if wanted.since is None:
@@ -58,19 +61,22 @@ class Watermark:
         return cls(sa.or_(column >= cut, column.is_(None)), newest)
 
 
-def _newest(connection: sa.Connection, column: sa.Column[object], now: datetime) -> str | None:
-    """The greatest value that is not later than a day from now: a later one is a clock's error, and would hide all
-    that comes before it."""
+def _newest(connection: sa.Connection, column: sa.Column[object], now: datetime | None) -> str | None:
+    """The greatest value; if a moment is given, none later than a day from it, for a later one is a clock's error and
+    would hide all that comes before it."""
     dialect = connection.dialect.name
-    latest = now + _CLOCK_ERROR
     query = sa.select(sa.func.max(column, type_=column.type).label("newest"))
-    if _is_text(column, dialect):
-        query = query.where(sa.func.replace(column, "-", "") <= f"{latest:%Y%m%d}~")
-    elif not _is_number(column):
-        aware = bool(getattr(column.type, "timezone", False))
-        query = query.where(column <= _bound(latest if aware else latest.replace(tzinfo=None), column, dialect))
+    if now is not None and not _is_number(column):
+        query = query.where(_not_later(column, now + _CLOCK_ERROR, dialect))
     newest = text_of(connection.execute(sa.select(as_sent(query.subquery().c.newest, dialect))).scalar())
     return newest.strip() if newest else None
+
+
+def _not_later(column: sa.Column[object], latest: datetime, dialect: str) -> sa.ColumnElement[bool]:
+    if _is_text(column, dialect):
+        return sa.func.replace(column, "-", "") <= f"{latest:%Y%m%d}~"
+    aware = bool(getattr(column.type, "timezone", False))
+    return column <= _bound(latest if aware else latest.replace(tzinfo=None), column, dialect)
 
 
 def _is_number(column: sa.Column[object]) -> bool:
