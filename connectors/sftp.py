@@ -139,7 +139,7 @@ def _listing(sftp: paramiko.SFTPClient, folder: bytes) -> list[Listed]:
             for _ in range(reply.get_int()):
                 raw, _long_form = reply.get_binary(), reply.get_binary()
                 status = paramiko.SFTPAttributes._from_msg(reply)  # type: ignore[attr-defined]
-                if stat.S_ISREG(status.st_mode or 0) and b"/" not in raw and b"\0" not in raw:
+                if stat.S_ISREG(status.st_mode or 0) and raw not in (b".", b"..") and not {47, 0} & set(raw):
                     listed.append(_as_listed(raw, status))
     except EOFError:  # so a folder ends
         sftp._request(CMD_CLOSE, handle)  # type: ignore[attr-defined]
