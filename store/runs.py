@@ -37,6 +37,7 @@ class Stage:
     """A stage while it goes on; what it is given here stands in the ledger when it ends."""
 
     stage_id: int
+    name: str
     rows: int | None = None
 
 
@@ -146,7 +147,7 @@ def stage_of(
         row = stage.insert().values(
             run_id=run_id, name=name, agency=agency, feed=feed, extract_id=extract_id, state="running", started_at=now()
         )
-        going = Stage(connection.execute(row.returning(stage.c.stage_id)).scalar_one())
+        going = Stage(connection.execute(row.returning(stage.c.stage_id)).scalar_one(), name)
     try:
         yield going
     except Exception as error:
