@@ -83,9 +83,12 @@ def _column(plot: _Plot, value: int, parts: Mapping[str, int], order: Sequence[s
 
 
 def _mark(plot: _Plot, text: str, value: float, number: int) -> str:
-    x, y = plot.x(value), plot.top - 6 - 14 * (number % 2)
+    x, y = plot.x(value), plot.top - 10
     line = f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{x:.1f}" y2="{plot.ground}" class="mark"/>'
-    return f'{line}<text x="{x + 4:.1f}" y="{y + 4:.1f}">{escape(text)} {value:g}</text>'
+    aside = (
+        'end" dx="-4' if number == 0 else 'start" dx="4'
+    )  # the first mark's words to its left, the other's to its right
+    return f'{line}<text x="{x:.1f}" y="{y + 6:.1f}" text-anchor="{aside}">{escape(text)} {value:g}</text>'
 
 
 def dots(agencies: Sequence[str], group: Sequence[str], *, label: str) -> Markup:
