@@ -10,7 +10,7 @@ import duckdb
 from linkage.guard import judge, levels_of, read_guard
 from linkage.link import LinkageSettings
 from linkage.people import ColumnMap, read_people
-from linkage.splink_model import prior_weight, read_model, score
+from linkage.splink_model import prior_weight, read_model, score, scorer_of
 from linkage.standardise import standardise
 from standard.errors import LinkageError
 
@@ -67,7 +67,7 @@ def explain_pair(
         read_people(con, people, columns)
         standardise(con)
         _one_pair(con, record_l, record_r, people)
-        score(con, "asked", model, into="scored")
+        score(con, "asked", scorer_of(con, model), into="scored")
         judge(con, "scored", model, read_guard(), into="judged")
         found = con.sql("FROM judged")
         row = dict(zip(found.columns, found.fetchall()[0], strict=True))

@@ -18,7 +18,7 @@ from linkage.clusters import cluster_table, component_table
 from linkage.guard import Guard, judge, read_guard
 from linkage.identity import PersonEvent, assign_ids
 from linkage.people import ColumnMap, read_people
-from linkage.splink_model import read_model, score
+from linkage.splink_model import Scorer, read_model, score, scorer_of
 from linkage.standardise import standardise
 from standard.declarations import Declared
 
@@ -95,7 +95,7 @@ def link_people(
         LinkageError: The people table or the model cannot be used.
     """
     chosen = settings or LinkageSettings()
-    how = _Rules(read_model(chosen.model), read_guard(), chosen)
+    model, guard = read_model(chosen.model), read_guard()
     into.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = _Clock()
     with tempfile.TemporaryDirectory(dir=into, prefix=".spill-") as spill, _connect(chosen, Path(spill)) as con:
@@ -104,6 +104,7 @@ def link_people(
         clock.lap("standardise")
         skipped = block(con, cap=chosen.block_cap)
         clock.lap("block")
+        how = _Rules(scorer_of(con, model), model, guard, chosen)
         _edges(con, "candidate", how, into="edge", least_weight=chosen.review_weight)
         clock.lap("score")
         _complete_components(con, how)
@@ -160,6 +161,7 @@ def _connect(settings: LinkageSettings, spill: Path) -> duckdb.DuckDBPyConnectio
 class _Rules:
     """All that decides about a pair."""
 
+    scorer: Scorer
     model: dict[str, Any]
     guard: Guard
     settings: LinkageSettings
@@ -169,7 +171,7 @@ def _edges(
     con: duckdb.DuckDBPyConnection, pairs: str, how: _Rules, *, into: str, least_weight: float | None = None
 ) -> None:
     """Scores, judges and decides pairs."""
-    score(con, pairs, how.model, into="scored", least_weight=least_weight)
+    score(con, pairs, how.scorer, into="scored", least_weight=least_weight)
     judge(con, "scored", how.model, how.guard, into="judged")
     con.execute(f"CREATE OR REPLACE TEMP TABLE {into} AS SELECT *, {how.settings.decide_sql} AS decision FROM judged")
     con.execute("DROP TABLE scored; DROP TABLE judged")

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import duckdb
 from splink import DuckDBAPI, Linker
@@ -23,6 +23,7 @@ FREQUENCY_PRIOR = 5_000
 # Fewer people than this are weighed as if they were so many: a small table is no proof that strangers are rare.
 LEAST_POPULATION = 16_384
 PAIRS_AT_ONCE = 1_000_000
+Scorer: TypeAlias = Linker
 # Pairs an agency itself says are one person, whatever they weigh.
 STATED = "(id_l, id_r) IN (SELECT (id_l, id_r) FROM stated)"
 
@@ -100,26 +101,25 @@ def _conditions(model: dict[str, Any]) -> list[list[tuple[str, str]]]:
 
 
 def score(
-    con: duckdb.DuckDBPyConnection, pairs: str, model: dict[str, Any], *, into: str, least_weight: float | None = None
+    con: duckdb.DuckDBPyConnection, pairs: str, scorer: Scorer, *, into: str, least_weight: float | None = None
 ) -> None:
     """Scores pairs with Splink, a batch at a time.
 
     Args:
         con: Holds `mention`.
         pairs: Table with id_l, id_r.
-        model: A trained model.
+        scorer: Made of a trained model by `scorer_of`.
         into: Table that is made: id_l, id_r, weight (log2 odds), probability, and of every comparison its level
             gamma_* (-1 not known) and weight mw_*; mw_tf_adj_* is what the frequency of the name adds.
         least_weight: Pairs below it are left out, unless the agency itself states them.
     """
-    linker = _linker(con, model)
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE pair_queue AS SELECT row_number() OVER () - 1 AS n, id_l, id_r FROM {pairs}"
     )
     count = int(con.sql("SELECT count(*) FROM pair_queue").fetchall()[0][0])
     keep = "" if least_weight is None else f"WHERE match_weight >= {least_weight} OR {STATED}"
     for batch in range(max(1, -(-count // PAIRS_AT_ONCE))):
-        predicted = _predict(con, linker, batch)
+        predicted = _predict(con, scorer, batch)
         make = f"CREATE OR REPLACE TEMP TABLE {into} AS" if batch == 0 else f"INSERT INTO {into}"
         con.execute(
             f"{make} SELECT id_l, id_r, match_weight AS weight, match_probability AS probability, "
@@ -129,7 +129,7 @@ def score(
     con.execute("DROP TABLE pair_queue; DROP TABLE pair_batch")
 
 
-def _predict(con: duckdb.DuckDBPyConnection, linker: Linker, batch: int) -> SplinkDataFrame:
+def _predict(con: duckdb.DuckDBPyConnection, linker: Scorer, batch: int) -> SplinkDataFrame:
     con.execute(
         "CREATE OR REPLACE TEMP TABLE pair_batch AS SELECT '0' AS match_key, id_l AS join_key_l, id_r AS join_key_r "
         f"FROM pair_queue WHERE n // {PAIRS_AT_ONCE} = {batch}"
@@ -150,9 +150,12 @@ def prior_weight(con: duckdb.DuckDBPyConnection) -> float:
     return math.log2(prior / (1 - prior))
 
 
-def _linker(con: duckdb.DuckDBPyConnection, model: dict[str, Any]) -> Linker:
+def scorer_of(con: duckdb.DuckDBPyConnection, model: dict[str, Any]) -> Scorer:
+    """What scores pairs of the table `mention` by a model; costs half a second to make, so make it once."""
     api = DuckDBAPI(con)
-    linker = Linker(api.register("mention"), {**model, "probability_two_random_records_match": _prior(con)})
+    linker = Linker(
+        api.register("mention"), {**model, "probability_two_random_records_match": _prior(con)}, validate_settings=False
+    )
     for column in ("given", "surname"):
         _register_frequencies(con, linker, column)
     return linker
@@ -189,7 +192,7 @@ def train(con: duckdb.DuckDBPyConnection, *, pairs: int = 5_000_000, seed: int =
         seed: Of the random sample.
     """
     con.execute("SET threads = 1")
-    linker = _linker(con, settings())
+    linker = scorer_of(con, settings())
     linker.training.estimate_u_using_random_sampling(max_pairs=pairs, seed=seed, min_count_per_level=None)
     for rule in PASSES:
         linker.training.estimate_parameters_using_expectation_maximisation(rule, max_pairs=500_000)
