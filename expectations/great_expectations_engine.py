@@ -157,8 +157,15 @@ def _results(frame: Any, checks: Sequence[Check], result_format: Mapping[str, An
     if not checks:
         return {}
     batch = _engine().batch_definition.get_batch(batch_parameters={"dataframe": frame})
-    validated = batch.validate(expectation_suite(checks), result_format=dict(result_format))
-    results = {result.expectation_config.meta["id"]: result for result in validated.results}
+    # Great Expectations keeps one of several equal expectations, which different entities may well have.
+    asked = {
+        check.id: (check.expect, check.columns, repr(check.arguments), check.condition, check.mostly)
+        for check in checks
+    }
+    once = {asked[check.id]: check for check in checks}
+    validated = batch.validate(expectation_suite(list(once.values())), result_format=dict(result_format))
+    answers = {asked[result.expectation_config.meta["id"]]: result for result in validated.results}
+    results = {check.id: answers[asked[check.id]] for check in checks}
     for name, result in results.items():
         if result.exception_info.get("raised_exception", True):
             # What Great Expectations says of an exception may hold a value; only its place is passed on.
@@ -201,26 +208,33 @@ def failing_records(frame: Any, checks: Sequence[Check]) -> dict[str, tuple[bool
 
     Holds the whole frame and all ids in memory: meant for a comparison, not for a run.
     """
-    found = {}
+    results = _results(frame, [check for check in checks if not _apart(check)], _IDS)
     for check in checks:
-        rows = frame[frame[check.condition].astype(bool)] if _apart(check) else frame
-        result = _results(rows, [replace(check, condition=None) if _apart(check) else check], _IDS)[check.id]
-        ids = result.result.get("unexpected_index_list") or []
-        listed = {int(record) for entry in ids for record in entry["_record"]}
-        found[check.id] = (bool(result.success), listed if check.kind.judges_rows else None)
-    return found
+        if _apart(check):
+            results |= _results(frame[frame[check.condition].astype(bool)], [replace(check, condition=None)], _IDS)
+    return {check.id: (bool(results[check.id].success), _records(check, results[check.id])) for check in checks}
+
+
+def _records(check: Check, result: Any) -> set[int] | None:
+    if not check.kind.judges_rows:
+        return None
+    listed = result.result.get("unexpected_index_list") or []
+    return {int(record) for entry in listed for record in entry["_record"]}
 
 
 def disagreements(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> list[str]:
     """The ids of checks on which two engines differ: in the verdict, or in how many rows fail.
 
-    A rounded measure that lies on its bound may fall on either side; it agrees where both saw the same measure.
+    A rounded measure that lies on its bound may fall on either side; it agrees where both saw the same measure. A
+    column without any value is not judged as a whole, whatever an engine says of nothing.
     """
     return [a.id for a, b in zip(ours, theirs, strict=True) if not _agree(a, b)]
 
 
 def _agree(a: Outcome, b: Outcome) -> bool:
     if a.holds == b.holds and a.unexpected == b.unexpected:
+        return True
+    if a.unexpected is None and a.considered == 0:
         return True
     if a.observed is None or b.observed is None:
         return False

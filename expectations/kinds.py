@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -62,12 +63,31 @@ def _pair_in_set(a: str, b: str, given: Arguments) -> str:
     return " OR ".join(pairs) or "false"
 
 
+def check_regex(regex: str) -> None:
+    """Refuses a regular expression that Python (Great Expectations) and RE2 (DuckDB) read differently.
+
+    Raises:
+        ValueError: It is no regular expression, or uses a class that means other characters in the two.
+    """
+    re.compile(regex)
+    if found := re.search(r"(?<!\\)(?:\\\\)*\\([dDwWsSbBAZz1-9])|\(\?[^:]", regex):
+        raise ValueError(f"the regular expression uses {found.group().strip()!r}; write the characters out, as [0-9]")
+
+
+def _regexp(subject: str, regex: str) -> str:
+    """A search as Python does it: its $ also stands before a line break at the very end."""
+    in_re2 = re.sub(
+        r"\\.|\[\^?\]?(?:\\.|[^\]])*\]|\$", lambda m: r"(?:\n?\z)" if m.group() == "$" else m.group(), regex
+    )
+    return f"regexp_matches({subject}, {literal(in_re2)})"
+
+
 def _matches(subject: str, given: Arguments) -> str:
-    return f"regexp_matches({subject}, {literal(given['regex'])})"
+    return _regexp(subject, given["regex"])
 
 
 def _any_matches(subject: str, given: Arguments, *, join: str = " OR ") -> str:
-    return join.join(f"regexp_matches({subject}, {literal(regex)})" for regex in given["regex_list"])
+    return join.join(_regexp(subject, regex) for regex in given["regex_list"])
 
 
 def _matches_list(subject: str, given: Arguments) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -24,9 +24,9 @@ def make_relation(
 ) -> list[Check]:
     """Makes the view that a feed's checks look at, and gives the checks.
 
-    The view has `_record`, one column for every (entity row, column) a check looks at, and one boolean column for every
-    condition: that the source row makes the entity row at all, and an expectation's `when`. Columns that come from
-    another feed (a lookup) are not judged here; they are where they come from.
+    The view has `_record`, one column for every (entity row, column) a check looks at, empty where the source row does
+    not make the entity row, and one boolean column for every condition under which a check looks at a row. Columns that
+    come from another feed (a lookup) are not judged here; they are where they come from.
 
     Args:
         con: The connection that has `source`.
@@ -35,28 +35,64 @@ def make_relation(
         as_of: The day the extract speaks for.
         name: The view that is made.
     """
-    checks: list[Check] = []
-    selected: dict[str, str] = {}
-    for entity, row, declared in _entity_rows(feed):
-        values = _values(feed, entity, declared)
-        names = {column: f"{entity}_{row + 1}.{column}" for column in values}
-        elements = {column: text for column, text in declared.items() if text in feed.elements}
-        bound = bind(
-            expectations_of(entity), entity=entity, row=row, names=names, types=entities()[entity].stored_columns(),
-            elements=elements, as_of=as_of,
-        )  # fmt: skip
-        for check, when in bound:
-            absent = dict.fromkeys(entities()[entity].stored_columns(), "NULL")
-            condition = _condition(declared.get("when"), when, absent | values)
-            if condition is not None:
-                at = f"{check.id}?"
-                selected[at] = condition
-                check = replace(check, condition=at)
-            selected |= {column: values[column.partition(".")[2]] for column in check.columns}
-            checks.append(check)
-    columns = "".join(f", {expression} AS {quoted(column)}" for column, expression in selected.items())
+    view = _View()
+    for entity, rows in feed.entities.items():
+        for number, declared in enumerate(rows):
+            view.add(feed, entity, number, declared, as_of=as_of)
+    columns = "".join(f", {expression} AS {quoted(column)}" for expression, column in view.columns.items())
     con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT _record{columns} FROM {source}")
-    return checks
+    return view.checks
+
+
+@dataclass
+class _View:
+    """The view while it is put together."""
+
+    checks: list[Check] = field(default_factory=list)
+    columns: dict[str, str] = field(default_factory=dict)
+    """SQL over elements -> the column that holds it; what is the same is computed and judged once."""
+    judged: set[tuple[object, ...]] = field(default_factory=set)
+
+    def add(self, feed: Feed, entity: str, number: int, declared: Mapping[str, str], *, as_of: date) -> None:
+        """Adds what an entity's suite says of one entity row."""
+        stored = entities()[entity].stored_columns()
+        values = _values(feed, entity, declared)
+        elements = {column: text for column, text in declared.items() if text in feed.elements}
+        # A constant is checked once and for all when the declaration is loaded.
+        names = {column: column for column in values if not declared[column].startswith("=")}
+        bound = bind(
+            expectations_of(entity),
+            entity=entity,
+            row=number,
+            names=names,
+            types=stored,
+            elements=elements,
+            as_of=as_of,
+        )
+        for check, when in bound:
+            row_when = declared.get("when")
+            # A row that does not make the entity row has no value there; who judges such rows too needs the condition.
+            condition = _condition(row_when if when or check.kind.nulls_count else None, when, _absent(stored) | values)
+            masked = {column: _masked(values[column], row_when) for column in check.columns}
+            same = (check.id.partition("#")[0], *masked.values(), condition)
+            if same in self.judged:
+                continue
+            self.judged.add(same)
+            judged = [self._column(sql, f"{entity}_{number + 1}_{column}") for column, sql in masked.items()]
+            at = self._column(condition, f"when_{len(self.columns)}") if condition else None
+            self.checks.append(replace(check, columns=tuple(judged), condition=at))
+
+    def _column(self, expression: str, name: str) -> str:
+        return self.columns.setdefault(expression, name)
+
+
+def _absent(stored: Mapping[str, str]) -> dict[str, str]:
+    """Columns that a feed does not fill, as SQL."""
+    return dict.fromkeys(stored, "NULL")
+
+
+def _masked(expression: str, when: str | None) -> str:
+    return f"CASE WHEN {when} THEN {expression} END" if when else expression
 
 
 def in_terms_sql(feed: Feed, source: str, *, as_of: date, state_of: Callable[[str], Path | None]) -> str:
@@ -83,12 +119,6 @@ def _sql_of(feed: Feed) -> str:
     """All SQL of a feed's declaration in which a lookup may be named."""
     rows = [text for rows in feed.entities.values() for row in rows for text in row.values()]
     return " ".join([*rows, *(rule.drop for rule in feed.scope), *(rule.when for rule in feed.withhold)])
-
-
-def _entity_rows(feed: Feed) -> Iterator[tuple[str, int, Mapping[str, str]]]:
-    for entity, rows in feed.entities.items():
-        for number, declared in enumerate(rows):
-            yield entity, number, declared
 
 
 def _condition(row_when: str | None, when: str | None, values: Mapping[str, str]) -> str | None:

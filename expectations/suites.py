@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -13,7 +14,7 @@ from typing import Any
 import duckdb
 from pydantic import Field, model_validator
 
-from expectations.kinds import KINDS, Kind
+from expectations.kinds import KINDS, Kind, check_regex
 from standard.code_sets import code_set
 from standard.declarations import Declared, read_declaration
 from standard.errors import DeclarationError
@@ -180,8 +181,11 @@ def _try_arguments(path: Path, suite: Suite, entity: Entity) -> None:
     for expectation in suite.expectations:
         try:
             typed_arguments(expectation, types, as_of=date.min)
+            for regex in (expectation.regex, *(expectation.regex_list or ())):
+                if regex is not None:
+                    check_regex(regex)
             _try_condition(expectation.when, types)
-        except (ValueError, duckdb.Error) as error:
+        except (ValueError, re.error, duckdb.Error) as error:
             raise DeclarationError(
                 f"{expectation.id}: {error}",
                 where=str(path),
