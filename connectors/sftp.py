@@ -9,26 +9,20 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from itertools import chain, takewhile
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Event
 from typing import Any
 
 import paramiko
 from paramiko.sftp import CMD_CLOSE, CMD_HANDLE, CMD_NAME, CMD_OPENDIR, CMD_READDIR
 
 from connectors.files import FileChanged, FileRefused
+from connectors.ranges import RangeReader, fetch_ranges
 from connectors.sources import Secrets, SftpSource
 from standard.errors import DeclarationError, SourceError
 from store.landing import Listed, Part
 
 # Neither the window nor the number of requests in flight is set: with paramiko, larger ones are up to 50 times slower.
-# Short ranges, two of them under way on each connection, keep paramiko's buffers small, which it searches end to end.
-_REQUEST = 32 << 10
-_RANGE = 1 << 20
 _DRAIN = 4 << 20
 _TWO_CONNECTIONS_FROM = 32 << 20
 _FASTEST_CIPHER = "aes128-gcm@openssh.com"  # encrypts and authenticates in one pass
@@ -80,14 +74,21 @@ class Sftp:
                 self._clients.append(self._login.connect())
             with ExitStack() as opened:
                 readers = [
-                    _RangeReader(client.sftp, self._path(listed), listed, opened)
+                    RangeReader(self._opened(client, listed, opened), listed.size)
                     for client in self._clients[: 2 if large else 1]
                 ]
                 try:
-                    _fetch_ranges(readers, listed.size, part)
+                    fetch_ranges(readers, listed.size, part)
                 except TimeoutError:
                     self.close()  # or each file that is open would wait as long again for its closing
                     raise
+
+    def _opened(self, client: _Client, listed: Listed, opened: ExitStack) -> list[paramiko.SFTPFile]:
+        """Two handles of the file, if it is still the one that was listed."""
+        handles = [opened.enter_context(client.sftp.open(self._path(listed))) for _ in range(2)]
+        if not all(_same(handle.stat(), listed) for handle in handles):
+            raise FileChanged
+        return handles
 
     def unchanged(self, listed: Listed) -> bool:
         """Whether the file is still the one that was listed."""
@@ -160,83 +161,6 @@ def _as_listed(raw: bytes, status: paramiko.SFTPAttributes) -> Listed:
 
 def _same(status: paramiko.SFTPAttributes, listed: Listed) -> bool:
     return stat.S_ISREG(status.st_mode or 0) and _as_listed(listed.raw, status) == listed
-
-
-class _RangeReader:
-    """Reads ranges of a file over one connection, the next one asked for before the last one is taken in."""
-
-    def __init__(self, sftp: paramiko.SFTPClient, path: bytes, listed: Listed, opened: ExitStack) -> None:
-        self._handles = [opened.enter_context(sftp.open(path)) for _ in range(2)]
-        if not all(_same(handle.stat(), listed) for handle in self._handles):
-            raise FileChanged
-        self._size = listed.size
-
-    def read(self, starts: Iterator[int], part: Part) -> Iterator[int]:
-        """Writes range after range to the part, as long as there are starts, and tells each that is whole."""
-        handle, other = self._handles
-        before: tuple[int, Iterator[bytes]] | None = None
-        for start in starts:
-            asked = start, _asked_for(handle, start, min(start + _RANGE, self._size))
-            if before is not None:
-                yield self._take_in(*before, part)
-            before, handle, other = asked, other, handle
-        if before is not None:
-            yield self._take_in(*before, part)
-
-    def _take_in(self, start: int, blocks: Iterator[bytes], part: Part) -> int:
-        came = list(blocks)
-        if sum(map(len, came)) != min(_RANGE, self._size - start):
-            raise FileChanged
-        part.write(start, came)
-        return start
-
-
-def _asked_for(handle: paramiko.SFTPFile, start: int, end: int) -> Iterator[bytes]:
-    """The blocks of a range; the requests are under way when this returns."""
-    blocks = handle.readv([(at, min(_REQUEST, end - at)) for at in range(start, end, _REQUEST)])
-    first = next(blocks)
-    return chain([first], blocks)
-
-
-def _fetch_ranges(readers: list[_RangeReader], size: int, part: Part) -> None:
-    """Fetches ranges over all connections side by side, and hashes what is whole from the front meanwhile."""
-    starts = iter(range(part.done, size, _RANGE))
-    told: SimpleQueue[int | None] = SimpleQueue()
-    failed = Event()
-
-    def work(reader: _RangeReader) -> None:
-        try:
-            for start in reader.read(takewhile(lambda _: not failed.is_set(), starts), part):
-                told.put(start)
-        except BaseException:
-            failed.set()
-            raise
-        finally:
-            told.put(None)
-
-    with ThreadPoolExecutor(len(readers), thread_name_prefix="sftp") as workers:
-        work_done = [workers.submit(work, reader) for reader in readers]
-        try:
-            _advance(told, len(readers), size, part)
-        except BaseException:
-            failed.set()
-            raise
-    for one in work_done:
-        one.result()
-
-
-def _advance(told: SimpleQueue[int | None], workers: int, size: int, part: Part) -> None:
-    """Takes in which ranges are whole, in whatever order, until every worker has ended."""
-    whole: set[int] = set()
-    while workers:
-        start = told.get()
-        if start is None:
-            workers -= 1
-        else:
-            whole.add(start)
-        while part.done in whole:
-            whole.remove(part.done)
-            part.advance(min(part.done + _RANGE, size))
 
 
 class _Client:
