@@ -108,7 +108,7 @@ def value_name(element: str) -> str:
 
 
 def _part(element: str, part: str) -> str:
-    """Identifier of what belongs to an element: `t` text as sent, `c` candidate, `x` match, `p` problem, `m` missing."""
+    """Identifier of a part of an element: `t` text as sent, `c` candidate, `x` match, `p` problem, `m` missing."""
     return quoted("{" + element + "}" + part)
 
 

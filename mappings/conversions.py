@@ -93,8 +93,7 @@ def _dated(element: Element, names: Names) -> Conversion:
     future = f"{c} >= {latest} + INTERVAL 1 DAY" if latest else "false"
     earliest = _bound(rule.not_before, names.as_of)
     early = f"{c} < {earliest}" if earliest else "false"
-    # A year of fewer than four digits is not a year, whatever %Y takes it for.
-    unparsable = f"({c} IS NULL OR {c} < DATE '1000-01-01')"
+    unparsable = f"({c} IS NULL OR is_no_date({t}, {c}))"
     problems: list[tuple[str, str]] = [(f"{t} IS NULL", ""), (sentinel, "sentinel_date")]
     problems += [(unparsable, "unparsable_date"), (future, "future_date"), (early, "sentinel_date")]
     if rule.excel_serial:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 from standard.errors import DeclarationError
@@ -92,7 +92,7 @@ def _by_value(entry: Entry) -> tuple[str, str, dt.date]:
 
 def _refuse_overlap(path: Path, entries: tuple[Entry, ...]) -> None:
     ordered = sorted(entries, key=_by_value)
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in pairwise(ordered):
         same = (before.scope, before.value) == (after.scope, after.value)
         if same and after.valid_from <= before.valid_to:
             raise _wrong(path, after.line, f"the value {after.value!r} stands in line {before.line} for the same time")

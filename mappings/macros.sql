@@ -47,6 +47,10 @@ CREATE MACRO phone_digits(t) AS
 CREATE MACRO is_placeholder_phone(d) AS is_all_one_digit(d) OR d IN ('1234567890', '0123456789');
 CREATE MACRO is_possible_phone(d) AS substr(d, 1, 1) NOT IN ('0', '1') AND substr(d, 4, 1) NOT IN ('0', '1');
 
+-- What strptime takes for a date though it is none: a year of fewer than four digits; words like "infinity", which it
+-- reads as 1900-01-01 in any format.
+CREATE MACRO is_no_date(t, d) AS d < DATE '1000-01-01' OR (d = DATE '1900-01-01' AND NOT regexp_matches(t, '[0-9]'));
+
 -- A number a spreadsheet keeps for a day (days since 1899-12-30), for the years 1954 to 2064.
 CREATE MACRO excel_day(t) AS
     CASE WHEN regexp_full_match(t, '[2-6][0-9]{4}(\.0)?') AND substr(t, 1, 5) <= '60000'

@@ -135,7 +135,8 @@ class _Work:
 
     def _key_starts(self, connection: duckdb.DuckDBPyConnection, reading: Reading, rows: list[Unreadable]) -> pa.Array:
         """The keys of unreadable records as far as they can be read, converted as those of all others are."""
-        fields = [pa.array([row.fields.get(column) for row in rows], pa.string()) for column in reading.columns]
+        texts = [{column: text.strip() for column, text in row.fields.items()} for row in rows]
+        fields = [pa.array([text.get(column) for text in texts], pa.string()) for column in reading.columns]
         numbers = pa.array(range(len(rows)), pa.int64())
         nothing = [pa.nulls(len(rows), pa.int64()), pa.nulls(len(rows), pa.string())]
         connection.register(
