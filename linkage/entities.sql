@@ -46,7 +46,7 @@ FROM entity_person_identifier WHERE value IS NOT NULL GROUP BY person_ref;
 CREATE OR REPLACE TEMP TABLE described AS
 SELECT person_ref, newest(birth_date, as_of, row_id) AS birth_date,
     newest(CASE WHEN birth_date IS NOT NULL THEN coalesce(birth_date_precision, 'day') END, as_of, row_id) AS precision,
-    newest(make_date(year(left(as_of, 10)::DATE) - age_at_event, 7, 1), as_of, row_id) AS about,
+    newest(make_date(year(TRY_CAST(left(as_of, 10) AS DATE)) - age_at_event, 7, 1), as_of, row_id) AS about,
     newest(sex, as_of, row_id) AS sex, newest(race, as_of, row_id) AS race
 FROM entity_person_demographic GROUP BY person_ref;
 

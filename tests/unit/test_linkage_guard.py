@@ -183,6 +183,22 @@ CASES: dict[str, tuple[list[dict[str, Any]], str, str | None]] = {
         "apart",
         None,
     ),
+    "a_newborn_without_a_name_keeps_its_own_federal_number": (
+        [
+            person("cw/36", born="2025-11-02", given="Baby Girl", surname="Ostrowski", placeholder=True),
+            person("cw/n36", born="2025-11-02", same_as="cw/36", placeholder=True),
+        ],
+        "link",
+        None,
+    ),
+    "two_unknown_persons_of_one_index_number_are_kept_apart": (
+        [
+            person("police/37", "UNKNOWN UNKNOWN", same_as="police/MNI/0"),
+            person("police/38", "UNKNOWN UNKNOWN", same_as="police/MNI/0"),
+        ],
+        "review",
+        "both are stand-ins for somebody unknown",
+    ),
     "unknown_persons_are_never_linked": (
         [
             person("police/26", "UNKNOWN UNKNOWN", home="31 Riverside Dr"),
