@@ -20,6 +20,7 @@ from store.accounts import require_rows_agree, require_sums_hold, write_accounts
 from store.batches import write_batch
 from store.extracts import Batch, Checked, Extract, Status
 from store.home import Home
+from store.landing import Landing
 from store.ledger import Ledger, open_ledger
 from store.ledger import extract as extracts
 from store.state import current_state, fold, next_state_path, put_in_force
@@ -73,11 +74,12 @@ class Intake:
     ) -> Batch:  # fmt: skip
         """An extract that was landed and mapped; a row is what its elements became (and `_version` etc.)."""
         self.arrived += 1
-        content = repr((self.arrived, rows, unreadable))
-        extract_id = f"x{self.arrived:03d}{sha256(content.encode()).hexdigest()[:8]}"
+        digest = sha256(repr((self.arrived, rows, unreadable)).encode()).hexdigest()
+        extract_id = f"x{self.arrived:03d}{digest[:8]}"
         extract = Extract(
-            extract_id, self.agency, name, f"{name}_{as_of:%Y%m%d}.csv", sha256(content.encode()).hexdigest(), 1,
-            datetime.now(UTC), as_of, self.arrived, self.feeds[name].holds, Status.MAPPED, self.home.landing / "none",
+            extract_id, self.agency, name, f"{name}_{as_of:%Y%m%d}.csv", digest, 1,
+            datetime.now(UTC), as_of, self.arrived, self.feeds[name].holds, Status.MAPPED,
+            Landing(self.home.landing).path_of(digest),
         )  # fmt: skip
         folder = self.home.batches / extract_id
         folder.mkdir(parents=True)
