@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from flows.failures import from_json
 from flows.timetable import grace_of, is_late, last_due, next_due
 from mappings.load import Agency
-from store.extracts import Status
+from store.extracts import Holds, Status
 from store.home import Home
 from store.ledger import Ledger, extract, run, snapshot, stage
 from store.runs import is_held
@@ -42,7 +42,7 @@ def read_status(home: Home, ledger: Ledger, agencies: Mapping[str, Agency], *, n
         return ExchangeStatus(
             runs=_runs(connection, held=is_held(home)),
             feeds=_feeds(connection, agencies, now),
-            held=_extracts(connection, [Status.HELD]),
+            held=_held(connection),
             waiting=_extracts(connection, [Status.LANDED, Status.MAPPED, Status.CHECKED]),
             snapshot=_last_snapshot(connection),
         )
@@ -110,6 +110,19 @@ def _extracts(connection: sa.Connection, statuses: list[Status]) -> list[Row]:
     columns = [extract.c[name] for name in ("extract_id", "agency", "feed", "name", "as_of", "status", "status_reason")]
     query = sa.select(*columns).where(extract.c.status.in_(statuses)).order_by(extract.c.seq)
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _held(connection: sa.Connection) -> list[Row]:
+    """Held extracts in place of which nothing has been loaded since."""
+    mine, later = extract, extract.alias()
+    since = sa.or_(later.c.as_of == mine.c.as_of, sa.and_(mine.c.holds == Holds.FULL, later.c.as_of > mine.c.as_of))
+    mended = sa.select(sa.literal(1)).where(
+        later.c.agency == mine.c.agency, later.c.feed == mine.c.feed, later.c.seq > mine.c.seq, since,
+        later.c.status.in_([Status.LOADED, Status.LOADED_LATE]),
+    )  # fmt: skip
+    query = sa.select(mine.c.extract_id).where(mine.c.status == Status.HELD, ~sa.exists(mended))
+    wanted = set(connection.execute(query).scalars())
+    return [row for row in _extracts(connection, [Status.HELD]) if row["extract_id"] in wanted]
 
 
 def _last_snapshot(connection: sa.Connection) -> Row | None:
