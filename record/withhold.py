@@ -145,7 +145,7 @@ def _withhold_wholly(con: duckdb.DuckDBPyConnection, orders: pa.Table, restricte
         WHERE ref IS NOT NULL GROUP BY ref
     """)
     _make_participation(con)
-    rules = [*_owned_rules(), _ALL_PARTICIPANTS_WITHHELD, _ALL_PARTS_WITHHELD, _SAME_AS_RESTRICTED]
+    rules = [*_owned_rules(), _ALL_PARTICIPANTS_WITHHELD, _ALL_PARTS_WITHHELD, _PART_IN_NOTHING, _SAME_AS_RESTRICTED]
     _apply_until_stable(con, rules, wholly=True)
 
 
@@ -221,6 +221,20 @@ _ALL_PARTS_WITHHELD = """
     HAVING count(*) = count(w.ref) AND p.person NOT IN (SELECT person FROM own_event WHERE person IS NOT NULL)
 """
 """A person whose every part in the agency's record is withheld."""
+
+_PART_IN_NOTHING = """
+    SELECT p.person_ref, min(o.reason), true FROM in_force.person p
+    JOIN (SELECT split_part(ref, '/', 1) AS agency, min(reason) AS reason FROM given_orders GROUP BY 1) o
+        ON o.agency = split_part(p.person_ref, '/', 1)
+    WHERE p.person_ref NOT IN (SELECT person FROM part)
+        AND p.person_ref NOT IN (SELECT person FROM own_event WHERE person IS NOT NULL)
+        AND p.person_ref NOT IN (
+            SELECT s.a FROM same_person_said s JOIN part q ON q.person = s.b
+            LEFT JOIN withheld v ON v.ref = q.container WHERE v.ref IS NULL)
+    GROUP BY p.person_ref
+"""
+"""A person of an agency with orders who has a part in nothing any more: the agency may have purged what an order
+covers, and a person who was known through it alone must not come back with the purge."""
 
 _ALL_PARTICIPANTS_WITHHELD = """
     SELECT p.container, min(w.reason), bool_or(w.lasting) FROM part p LEFT JOIN withheld w ON w.ref = p.person

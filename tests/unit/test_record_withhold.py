@@ -102,6 +102,14 @@ def test_a_person_in_two_sealed_cases_is_withheld_wholly(tmp_path: Path) -> None
     assert {ANA, BEN} <= people(record)
 
 
+def test_a_person_known_only_by_a_sealed_case_does_not_come_back_when_the_case_is_purged(tmp_path: Path) -> None:
+    left = {name: [row for row in rows if row.get("case_ref") != CASE] for name, rows in COUNTY.items()}
+    record = published(tmp_path, left, orders=(CASE,))
+    assert ANA_MOTHER not in people(record)
+    assert ANA_COURT in people(record), "she has a part in a case that may be seen"
+    assert ANA_MOTHER in people(published(tmp_path / "no order", left))
+
+
 def test_an_order_that_was_lifted_withholds_nothing(tmp_path: Path) -> None:
     home, ledger = new_home(tmp_path / "home")
     add_order(ledger, CASE)
