@@ -16,9 +16,9 @@ def person_lines(seen: Observed) -> Iterator[Line]:
     _make_mentions(seen)
     yield _presence(seen)
     _make_pairs(seen)
-    totals = "SELECT 'all pairs', sum(wanted), sum(linked), sum(both) FROM pairs"
+    totals = "SELECT 'all pairs', sum(wanted), sum(linked), sum(agreed) FROM pairs"
     yield from (_pair_line(seen, *row) for row in seen.rows(totals))
-    for row in seen.rows("SELECT agencies, wanted, linked, both FROM pairs ORDER BY agencies"):
+    for row in seen.rows("SELECT agencies, wanted, linked, agreed FROM pairs ORDER BY agencies"):
         yield _pair_line(seen, *row, required=False)
 
 
@@ -61,7 +61,7 @@ def _make_pairs(seen: Observed) -> None:
             FROM sizes a JOIN sizes b ON a.what = b.what AND a.person = b.person AND a.agency <= b.agency GROUP BY ALL)
         SELECT agencies, coalesce(sum(pairs) FILTER (what = 'wanted'), 0)::BIGINT AS wanted,
             coalesce(sum(pairs) FILTER (what = 'linked'), 0)::BIGINT AS linked,
-            coalesce(sum(pairs) FILTER (what = 'both'), 0)::BIGINT AS "both"
+            coalesce(sum(pairs) FILTER (what = 'both'), 0)::BIGINT AS agreed
         FROM counted GROUP BY agencies
     """)
 

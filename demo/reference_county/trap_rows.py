@@ -14,6 +14,9 @@ Judge = Callable[[Observed, Trap], Iterator[str]]
 """Gives the faults found; none means that the trap was not sprung."""
 
 _NUMBERED = re.compile(r"(?:data row|record) (\d+)")
+_ALSO_NAMED_BY = {"guardians": "contact_id"}
+"""Feeds whose rows the truth also names by an element that is no part of their key."""
+_BY_KEY = "(_key = ? OR list_contains(string_split(_key, '|'), ?))"
 
 
 def _extracts(seen: Observed, trap: Trap) -> list[Arrived]:
@@ -25,12 +28,14 @@ def _extracts(seen: Observed, trap: Trap) -> list[Arrived]:
 def _records(seen: Observed, extract: Arrived, item: Any) -> list[tuple[int, str, str]]:
     """(record, disposition, reason) of the rows that an item names: a record number, a whole key or a part of it."""
     numbered = _NUMBERED.fullmatch(str(item))
-    by_key = "_key = ? OR list_contains(string_split(_key, '|'), ?)"
     query = f"SELECT _record, disposition, reason FROM {seen.dispositions(extract)} WHERE "
     if numbered:
         rows = seen.rows(query + "_record = ?", [int(numbered.group(1))])
+    elif extract.feed in _ALSO_NAMED_BY:
+        named = f"SELECT _record FROM {seen.mapped(extract)} WHERE {_ALSO_NAMED_BY[extract.feed]} = ?"
+        rows = seen.rows(f"{query} {_BY_KEY} OR _record IN ({named}) ORDER BY _record", [str(item)] * 3)
     else:
-        rows = seen.rows(query + by_key + " ORDER BY _record", [str(item), str(item)])
+        rows = seen.rows(f"{query} {_BY_KEY} ORDER BY _record", [str(item)] * 2)
     return [(int(str(record)), str(word), str(reason)) for record, word, reason in rows]
 
 

@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 from demo.reference_county.accounting import Found, agrees
+from demo.reference_county.observed import Observed
 from demo.reference_county.run import run_county
-from demo.reference_county.truth import Sent
+from demo.reference_county.traps import trap_lines
+from demo.reference_county.truth import Sent, Trap, Truth
 from demo.reference_county.verdicts import told
+from store.home import Home
+from store.ledger import open_ledger
 from tests.servers import ServerMissing
 
 LOADED = Sent(
@@ -38,6 +42,14 @@ def test_a_held_file_agrees_only_where_none_of_its_rows_was_used() -> None:
     assert agrees(cut, found("held", "truncated", accepted=0, quarantined=10))
     assert not agrees(cut, found("held", "truncated"))
     assert not agrees(cut, found("held", "layout", accepted=0))
+
+
+def test_a_kind_of_trap_that_nobody_judges_is_itself_off(tmp_path: Path) -> None:
+    trap = Trap("new-01", "a_kind_of_tomorrow", "hill_school", "pupils.csv", [], 1, ())
+    truth = Truth(tmp_path, traps=[trap])
+    home = Home(tmp_path / "home").create()
+    seen = Observed(home, open_ledger(home.ledger_file), truth, 1, [], [], {}, {})
+    assert [line.ok for line in trap_lines(seen)] == [False]
 
 
 @pytest.mark.timeout(600)
