@@ -25,7 +25,7 @@ class Matched:
 
 def column_key(name: str) -> str:
     """A column's name as it is compared: without regard to case and punctuation."""
-    return re.sub(r"[\W_]+", "", name).casefold() or name
+    return name if "\ufffd" in name else re.sub(r"[\W_]+", "", name).casefold() or name
 
 
 def match_columns(feed: Feed, present: Sequence[str]) -> Matched:

@@ -21,6 +21,7 @@ from mappings.reading import schema_of
 from store.extracts import Batch, Extract, Holds, Status
 from store.home import connect
 
+ROOT = Path(__file__).resolve().parents[1]
 AS_OF = dt.date(2026, 3, 23)
 
 AGENCY = """
@@ -42,7 +43,7 @@ holds: full
 key: [id]
 """
 
-ELEMENTS = """
+ELEMENTS = """\
 elements:
   id: {column: ID, identifier: {width: 4}, required: true}
   surname: {column: Name, name: {}}
