@@ -60,16 +60,19 @@ SELECT person_ref, list(a ORDER BY age DESC, a) AS addresses FROM one GROUP BY p
 CREATE OR REPLACE TEMP TABLE called_at AS
 SELECT person_ref, list(DISTINCT phone ORDER BY phone) AS phones FROM entity_address WHERE phone IS NOT NULL GROUP BY person_ref;
 
--- Both sides of a relationship know the other's name; an elder was born at least twelve years before the child.
+-- Both sides of a relationship know the other's name; an elder was born at least twelve years before the child, and a
+-- mother or father has a sex though the agency does not write it down.
 CREATE OR REPLACE TEMP TABLE kin AS
 WITH side AS (
-    SELECT r.person_ref, r.related_ref AS other, NULL::DATE AS born_before FROM entity_relationship r
+    SELECT r.person_ref, r.related_ref AS other, NULL::DATE AS born_before, NULL AS sex FROM entity_relationship r
     UNION ALL
     SELECT r.related_ref, r.person_ref, CASE WHEN d.precision = 'day' AND r.type IN ('parent', 'mother', 'father',
-        'parent_step', 'grandparent', 'foster_parent', 'guardian') THEN d.birth_date - INTERVAL 12 YEAR END
+        'parent_step', 'grandparent', 'foster_parent', 'guardian') THEN d.birth_date - INTERVAL 12 YEAR END,
+        CASE r.type WHEN 'mother' THEN 'F' WHEN 'father' THEN 'M' END
     FROM entity_relationship r LEFT JOIN described d ON d.person_ref = r.person_ref
 )
 SELECT s.person_ref, list(DISTINCT s.other ORDER BY s.other) AS related, min(s.born_before)::DATE AS born_before,
+    CASE WHEN count(DISTINCT s.sex) = 1 THEN min(s.sex) END AS sex,
     list(DISTINCT concat_ws(' ', n.given, n.surname) ORDER BY concat_ws(' ', n.given, n.surname))
         FILTER (n.person_ref IS NOT NULL) AS relatives
 FROM side s LEFT JOIN named n ON n.person_ref = s.other
@@ -79,7 +82,7 @@ CREATE OR REPLACE TEMP TABLE people_of_entities AS
 SELECT f.person_ref AS record_id, f.source, n.given, n.middle, n.surname, n.suffix, n.other_names,
     coalesce(d.birth_date, d.about) AS birth_date,
     CASE WHEN d.birth_date IS NOT NULL THEN d.precision WHEN d.about IS NOT NULL THEN 'estimated' END AS birth_precision,
-    d.sex, d.race, i.ssn, i.student_id, i.identifiers, a.addresses, c.phones, k.relatives, p.same_as, k.related,
+    coalesce(d.sex, k.sex) AS sex, d.race, i.ssn, i.student_id, i.identifiers, a.addresses, c.phones, k.relatives, p.same_as, k.related,
     k.born_before, p.adopted, p.placeholder
 FROM reference f
 LEFT JOIN stated_person p USING (person_ref)

@@ -31,7 +31,7 @@ class LinkageSettings(Declared):
     """The one setting of the stage; weights are log2 odds that a pair is one person."""
 
     model: str = DEFAULT_MODEL
-    link_weight: float = 4.0
+    link_weight: float = 3.0
     review_weight: float = 0.0
     block_cap: int = 200
     most_records: int = 200

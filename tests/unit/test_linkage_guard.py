@@ -95,6 +95,22 @@ CASES: dict[str, tuple[list[dict[str, Any]], str, str | None]] = {
         "apart",
         None,
     ),
+    "two_middle_names_of_one_initial_are_two_names": (
+        [
+            person("cw/39", "Darius Donte Jeongwon", "2009-05-24", home="69360 Elsa Rd"),
+            person("cw/40", "Darius Donovan Jeongwon", "2010-07-14", home="69360 Elsa Rd"),
+        ],
+        "review",
+        "birth dates conflict",
+    ),
+    "cousins_of_one_name_and_a_like_birth_date_go_to_review": (
+        [
+            person("police/41", "ANSELM FUENTECILLA", "2011-03-29", home="2257 Bonnefoy Pl"),
+            person("school/41", "Anselm J Fuentecilla", "2011-08-29", home="2600 Lynn Cir"),
+        ],
+        "review",
+        "birth dates differ in a digit and so do the homes",
+    ),
     "father_and_son_are_kept_apart_by_suffix": (
         [
             person("court/12", "ROBERT A TRUONGVALE", home="5266 Noble Ln", suffix="SR"),

@@ -150,7 +150,11 @@ def test_entities_become_one_row_a_reference(tmp_path: Path) -> None:
         "school/local_student_id:0000017"
     ]
     assert rows[child]["relatives"] == ["Bo Orr"] and rows[child]["related"] == [parent]
-    assert rows[parent]["relatives"] == ["Ada Quist"] and str(rows[parent]["born_before"]) == "2000-05-06"
+    assert (
+        rows[parent]["sex"] == "F"
+        and rows[parent]["relatives"] == ["Ada Quist"]
+        and str(rows[parent]["born_before"]) == "2000-05-06"
+    )
     assert path.stat().st_mode & 0o077 == 0
 
 
