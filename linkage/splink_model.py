@@ -77,7 +77,7 @@ def read_model(model: str | Path) -> dict[str, Any]:
     Raises:
         LinkageError: There is no such model, or its comparisons are not those of comparisons.yaml.
     """
-    path = model if isinstance(model, Path) else MODELS / f"{model}.json"
+    path = Path(model) if str(model).endswith(".json") else MODELS / f"{model}.json"
     try:
         trained: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
