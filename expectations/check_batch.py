@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,7 @@ from expectations.dispositions import Standing, States
 from expectations.relation import make_relation
 from expectations.suites import Check
 from mappings.declarations import Feed
-from standard.errors import AccountError
+from standard.errors import AccountError, ExtractError
 from store.extracts import Batch, Checked, Disposition, FileFinding, Holds, Severity
 from store.home import connect, literal, written_whole
 from store.ledger import Ledger
@@ -67,11 +68,12 @@ def check_batch(
 
     Raises:
         AccountError: The rows do not add up, or Great Expectations and the compiled suite disagree.
+        ExtractError: An SQL of the declaration or of a suite fails on these rows.
     """
     extract = batch.extract
     before = states(extract.agency, extract.feed)
     standing = dispositions.read_standing(ledger, extract, batch.folder.parent)
-    with connect(temp=batch.folder / ".spill") as con:
+    with _told_without_values(batch), connect(temp=batch.folder / ".spill") as con:
         dispositions.open_batch(con, batch, feed, states)
         held = batch.hold if batch.hold not in overrule else None
         judged = _Judged([], [])
@@ -82,6 +84,19 @@ def check_batch(
         if held:
             dispositions.hold_all(con, held)
         return _finish(con, batch, feed, judged, held, standing)
+
+
+@contextmanager
+def _told_without_values(batch: Batch) -> Iterator[None]:
+    """DuckDB's own words may hold a value; its kind of error does not."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise ExtractError(
+            f"the extract cannot be checked ({type(error).__name__})",
+            where=f"extract {batch.extract.extract_id} of {batch.extract.agency}/{batch.extract.feed}",
+            mend="look at the SQL of the feed's scope, withhold and entities, and at disk space and memory",
+        ) from None
 
 
 def _judge(

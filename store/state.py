@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 import sqlalchemy as sa
 
+from standard.errors import ExtractError
 from store.extracts import Batch, Extract, Holds
 from store.home import Home, connect, literal, quoted, written_whole
 from store.ledger import extract as extracts
@@ -159,17 +160,29 @@ def fold(before: Path | None, batch: Batch, dispositions: str, rules: Rules, *, 
         rules: What the feed declares.
         into: The file to write; never `before`.
 
+    Raises:
+        ExtractError: The disk is full, or an element has another type than in the state in force.
+
     Returns:
         `into`. Its rows are those of mapped.parquet with `_extract, _as_of, _seq, _deleted`, one for every key, sorted
         by key; a row that is gone keeps its key and version only.
     """
-    with connect(temp=into.parent / ".spill") as con, written_whole(into) as part:
-        open_batch(con, batch)
-        open_state(con, batch, before)
-        con.execute(f"CREATE TEMP VIEW disposed AS SELECT * FROM {dispositions}")
-        read_missing(con, batch, rules, before)
-        _choose(con, batch.extract)
-        con.execute(f"COPY ({_after(con, batch, rules)}) TO {literal(part)} (FORMAT parquet, COMPRESSION zstd)")
+    into.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with connect(temp=into.parent / ".spill") as con, written_whole(into) as part:
+            open_batch(con, batch)
+            open_state(con, batch, before)
+            con.execute(f"CREATE TEMP VIEW disposed AS SELECT * FROM {dispositions}")
+            read_missing(con, batch, rules, before)
+            _choose(con, batch.extract)
+            con.execute(f"COPY ({_after(con, batch, rules)}) TO {literal(part)} (FORMAT parquet, COMPRESSION zstd)")
+    except duckdb.Error as error:
+        # DuckDB's own words may hold a value; its kind of error does not.
+        raise ExtractError(
+            f"the extract cannot be folded into the rows in force ({type(error).__name__})",
+            where=f"extract {batch.extract.extract_id}, state {before or 'none yet'}",
+            mend="look at disk space and memory, and whether an element changed its type since the state was written",
+        ) from None
     return into
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from standard.errors import ExtractError
 from store.home import Home
 from tests.intake import Intake, feed, read, went
 
@@ -205,3 +206,11 @@ def test_sql_of_a_feed_may_name_the_day_and_a_row_of_another_feed(tmp_path: Path
     intake.load("cases", [{"case_id": "C1", "type": "adult"}, {"case_id": "C2", "type": "child"}])
     checked = intake.load("hearings", rows)
     assert went(checked) == [(1, "withheld", "out_of_scope"), (2, "withheld", "out_of_scope")]
+
+
+def test_sql_that_fails_on_a_row_is_told_without_the_value(tmp_path: Path) -> None:
+    rule = {"drop": "grade::INTEGER > 12", "reason": "not a pupil"}
+    intake = Intake(Home(tmp_path), {"students": feed(scope=[rule])})
+    with pytest.raises(ExtractError) as told:
+        intake.load("students", [{"number": "1", "grade": "canary"}])
+    assert "canary" not in str(told.value) and told.value.__cause__ is None
