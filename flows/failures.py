@@ -39,8 +39,6 @@ def failure_of(error: BaseException, *, stage: str, agency: str | None = None) -
     because its text may hold what a row holds.
     """
     kind = type(error).__name__
-    if isinstance(error, StageFailed):
-        return error.failure
     if isinstance(error, ExchangeError):
         return Failure(stage, agency, kind, error.what, error.where, error.mend, error.exit_status)
     if _is_full_disk(error):
@@ -65,12 +63,23 @@ def own_frames(error: BaseException) -> list[str]:
 
 
 class StageFailed(Exception):
-    """What crosses to Prefect in place of any error: its class, exit status and agency. The ledger has the rest."""
+    """What crosses to Prefect in place of any error: stage, agency, class and exit status.
 
-    def __init__(self, failure: Failure) -> None:
-        self.failure = failure
-        of = f" of {failure.agency}" if failure.agency else ""
-        super().__init__(f"{failure.stage}{of}: {failure.error}, exit status {failure.exit_status}")
+    Prefect keeps a failed flow's exception with all it holds, pickled, in a file; so this one holds no more.
+    """
+
+    def __init__(self, stage: str, agency: str | None, error: str, exit_status: int) -> None:
+        super().__init__(stage, agency, error, exit_status)
+        self.exit_status = exit_status
+
+    def __str__(self) -> str:
+        stage, agency, error, exit_status = self.args
+        return f"{stage}{f' of {agency}' if agency else ''}: {error}, exit status {exit_status}"
+
+
+def scrubbed(failure: Failure) -> StageFailed:
+    """A failure as Prefect may know it."""
+    return StageFailed(failure.stage, failure.agency, failure.error, failure.exit_status)
 
 
 def to_json(failures: list[Failure]) -> str:

@@ -39,8 +39,9 @@ def run_night(
                 fetch_agency(night, agency)
             with night.surviving("load", agency):
                 load_extracts(night, agency)
-        with night.surviving("publish"):
+        with night.surviving("link"):
             link(night)
+        with night.surviving("publish"):
             publish(night)
         with night.surviving("report"):
             report(night)

@@ -83,6 +83,7 @@ def local_server(home: Home) -> Iterator[str]:
 def use_server(home: Home, url: str) -> None:
     """Points this process at the home's Prefect server; to be called before Prefect is imported."""
     os.environ.update(prefect_environment(home), PREFECT_API_URL=url)
+    os.umask(0o077)  # Prefect makes its files readable by all
 
 
 def _address_file(home: Home) -> Path:

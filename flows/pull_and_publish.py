@@ -11,7 +11,7 @@ from prefect import flow, task
 from prefect.logging.handlers import APILogHandler
 from prefect.tasks import exponential_backoff
 
-from flows.failures import Failure, StageFailed, failure_of
+from flows.failures import Failure, StageFailed, failure_of, scrubbed
 from flows.fetching import fetch_agency
 from flows.intake import load_extracts
 from flows.publishing import link, publish, report
@@ -26,28 +26,23 @@ _open: dict[str, Night] = {}
 """The run of this process by its id: what tasks need is not passed through Prefect, which would keep it."""
 
 
-class NightFailed(StageFailed):
-    """A night in which something failed; the result, which stays in this process, says all of it."""
-
-    def __init__(self, result: NightResult) -> None:
-        super().__init__(result.failures[0])
-        self.result = result
+_ended: dict[str, NightResult | Exception] = {}
+"""By home: how the flow that ended last in this process went, or why it could not begin."""
 
 
 def _scrubbed(stage: str, work: Callable[[Night], None], night: Night, agency: str | None = None) -> None:
-    """Does a stage; what crosses to Prefect of an error is its class, exit status and agency."""
-    failure: Failure | None = None
+    """Does a stage; of an error only its class, exit status and agency cross to Prefect."""
     try:
-        work(night)
+        return work(night)
     except Exception as error:
-        failure = failure_of(error, stage=stage, agency=agency)
-    if failure:
-        raise StageFailed(failure)  # outside the except block: no cause, no context, nothing of the error's text
+        night.scrubbed[stage, agency] = failure_of(error, stage=stage, agency=agency)
+    # Outside the except block: no cause, no context, no frame that holds the error.
+    raise scrubbed(night.scrubbed[stage, agency])
 
 
 def _is_of_the_source(_task: object, _run: object, state: Any) -> bool:
     error = state.result(raise_on_failure=False)
-    return isinstance(error, StageFailed) and error.failure.exit_status == SourceError.exit_status
+    return isinstance(error, StageFailed) and error.exit_status == SourceError.exit_status
 
 
 @task(
@@ -96,13 +91,13 @@ def pull_agency(run_id: str, agency: str) -> None:
     with night.surviving("load", agency):
         load_task(run_id, agency)
     if len(night.failures) > before:
-        raise StageFailed(night.failures[before])
+        raise scrubbed(night.failures[before])
 
 
 @flow(name="pull-and-publish", persist_result=False)
 def pull_and_publish(
     home: str, agencies: Sequence[str] | None = None, now: datetime | None = None, wait: int = 0
-) -> NightResult:
+) -> None:
     """One night.
 
     Args:
@@ -111,20 +106,17 @@ def pull_and_publish(
         now: The moment the night stands for; this moment where nothing is said.
         wait: Seconds to wait for another run to leave the home.
     """
-    result: NightResult | None = None
     failure: Failure | None = None
     try:
         with open_night(open_home(Path(home)), now=now or datetime.now(UTC), agencies=agencies, wait=wait) as night:
             _run(night)
-        result = night.result()
+        _ended[home] = result = night.result()
+        failure = next(iter(result.failures), None)
     except Exception as error:
+        _ended[home] = error
         failure = failure_of(error, stage="run")
     if failure:
-        raise StageFailed(failure)
-    assert result is not None
-    if result.failures:
-        raise NightFailed(result)
-    return result
+        raise scrubbed(failure)
 
 
 def _run(night: Night) -> None:
@@ -134,8 +126,9 @@ def _run(night: Night) -> None:
         for agency in night.wanted:
             # The subflow has put its failure into the night already; here it only must not stop the others.
             pull_agency(run_id, agency, return_state=True)
-        with night.surviving("publish"):
+        with night.surviving("link"):
             link_task(run_id)
+        with night.surviving("publish"):
             publish_task(run_id)
         with night.surviving("report"):
             report_task(run_id)
@@ -147,11 +140,12 @@ def orchestrate(home: Path, *, agencies: Sequence[str] | None = None, now: datet
     """Runs the flow in this process and gives how the night went, whether anything failed or not.
 
     Raises:
-        StageFailed: The run could not begin (another holds the home, a declaration is wrong).
+        BusyError: Another run holds the home.
+        DeclarationError: The settings or an agency's declarations are wrong.
     """
-    try:
-        return pull_and_publish(str(home), agencies=agencies, now=now)
-    except NightFailed as failed:
-        return failed.result
-    finally:
-        APILogHandler().flush()  # while the server is still there to take it
+    pull_and_publish(str(home), agencies=agencies, now=now, return_state=True)
+    APILogHandler().flush()  # while the server is still there to take it
+    ended = _ended.pop(str(home))
+    if isinstance(ended, Exception):
+        raise ended
+    return ended

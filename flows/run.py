@@ -64,6 +64,8 @@ class Night:
     now: datetime
     progress: Progress
     failures: list[Failure] = field(default_factory=list)
+    scrubbed: dict[tuple[str, str | None], Failure] = field(default_factory=dict)
+    """(stage, agency) -> what is behind an error that was scrubbed on its way through Prefect."""
     held: list[str] = field(default_factory=list)
     linked: Linked | None = None
     snapshot_id: str | None = None
@@ -76,7 +78,7 @@ class Night:
         try:
             yield
         except Exception as error:
-            failure = failure_of(error, stage=stage, agency=agency)
+            failure = self.scrubbed.pop((stage, agency), None) or failure_of(error, stage=stage, agency=agency)
             self.failures.append(failure)
             log.error("%s of %s failed: %s", stage, agency or "the exchange", failure.error)
             self.progress(f"{agency or 'exchange'}: {stage} failed: {failure.what}")

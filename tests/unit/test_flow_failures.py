@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import pickle
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from flows.failures import Failure, StageFailed, failure_of, from_json, own_frames, to_json
+from flows.failures import Failure, failure_of, from_json, own_frames, scrubbed, to_json
 from standard.declarations import Declared, read_declaration
 from standard.errors import DeclarationError, SourceError
 
@@ -41,7 +42,8 @@ def test_the_places_in_our_own_code_are_told_innermost_first() -> None:
 
 def test_what_crosses_to_prefect_holds_no_text_of_the_error() -> None:
     failure = Failure("map", "town", "ConversionException", "unexpected", CANARY, CANARY, 1)
-    assert str(StageFailed(failure)) == "map of town: ConversionException, exit status 1"
+    assert str(scrubbed(failure)) == "map of town: ConversionException, exit status 1"
+    assert CANARY.encode() not in pickle.dumps(scrubbed(failure))  # Prefect pickles it into a file
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
