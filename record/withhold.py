@@ -222,10 +222,13 @@ _ALL_PARTS_WITHHELD = """
 """
 """A person whose every part in the agency's record is withheld."""
 
-_PART_IN_NOTHING = """
+_TABLE_OF = "regexp_extract({}, '^[^/]*/[^/]*/')"
+_PART_IN_NOTHING = f"""
     SELECT p.person_ref, min(o.reason), true FROM in_force.person p
-    JOIN (SELECT split_part(ref, '/', 1) AS agency, min(reason) AS reason FROM given_orders GROUP BY 1) o
-        ON o.agency = split_part(p.person_ref, '/', 1)
+    JOIN (SELECT split_part(ref, '/', 1) AS agency, min(reason) AS reason FROM given_orders
+          WHERE ref NOT IN (SELECT container FROM part)
+          AND {_TABLE_OF.format("ref")} NOT IN (SELECT {_TABLE_OF.format("person_ref")} FROM in_force.person)
+          GROUP BY 1) o ON o.agency = split_part(p.person_ref, '/', 1)
     WHERE p.person_ref NOT IN (SELECT person FROM part)
         AND p.person_ref NOT IN (SELECT person FROM own_event WHERE person IS NOT NULL)
         AND p.person_ref NOT IN (
@@ -233,8 +236,8 @@ _PART_IN_NOTHING = """
             LEFT JOIN withheld v ON v.ref = q.container WHERE v.ref IS NULL)
     GROUP BY p.person_ref
 """
-"""A person of an agency with orders who has a part in nothing any more: the agency may have purged what an order
-covers, and a person who was known through it alone must not come back with the purge."""
+"""A person who has a part in nothing any more, of an agency that purged a case under an order: a person who was known
+through that case alone must not come back with the purge. Orders that cover persons themselves purge no case."""
 
 _ALL_PARTICIPANTS_WITHHELD = """
     SELECT p.container, min(w.reason), bool_or(w.lasting) FROM part p LEFT JOIN withheld w ON w.ref = p.person

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -270,7 +271,7 @@ CRASHING = """
 import os, sys
 from pathlib import Path
 sys.path[:0] = [sys.argv[1]]
-from record_rows import inputs_of, new_home, add_order
+from record_rows import inputs_of
 import record.publish as publishing
 import record.snapshot
 from store.home import Home
@@ -290,8 +291,6 @@ for step in sys.argv[3:]:
     child = os.fork()
     if child == 0:
         from record_rows import PERSONS
-        new_home(root / step)
-        publish(root / step, PERSONS)
         killed_at(step)
         publish(root / step, {**PERSONS, "school/students/02": "ANA"})
         os._exit(0)
@@ -303,20 +302,23 @@ def test_a_kill_at_any_step_leaves_a_whole_snapshot_and_the_next_publishing_ends
     tmp_path: Path,
 ) -> None:
     here = Path(__file__).resolve().parents[1]
+    home, ledger = new_home(tmp_path / "whole")
+    ids = [publish(home, ledger, inputs_of(tmp_path / "a"), run_id="run-1", fence=1).snapshot_id]
+    ledger.close()
+    for step in STEPS:
+        shutil.copytree(home.root, tmp_path / step)
     command = [sys.executable, "-c", CRASHING, str(here), str(tmp_path), *STEPS]
     subprocess.run(
         command, check=True, timeout=120, cwd=here.parent, env={**os.environ, "PYTHONPATH": str(here.parent)}
     )
 
-    whole, ledger = new_home(tmp_path / "whole")
-    ids = [publish(whole, ledger, inputs_of(tmp_path / "a"), run_id="run-1", fence=1).snapshot_id]
     persons = {**PERSONS, "school/students/02": "ANA"}
-    ids.append(publish(whole, ledger, inputs_of(tmp_path / "b", persons=persons), run_id="run-1", fence=1).snapshot_id)
+    given = inputs_of(tmp_path / "again", persons=persons)
+    ids.append(publish(home, open_ledger(home.ledger_file), given, run_id="run-1", fence=1).snapshot_id)
     for step in STEPS:
         home = Home(tmp_path / step)
         verify(open_record(home).snapshot)
         assert current_id(home) in ids, step
-        given = inputs_of(tmp_path / "again", persons=persons)
         end = publish(home, open_ledger(home.ledger_file), given, run_id="run-1", fence=1)
         assert [end.snapshot_id, current_id(home)] == [ids[1], ids[1]], step
         assert sorted(p.name for p in (home.record / "snapshots").iterdir()) == sorted(ids), step

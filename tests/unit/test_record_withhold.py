@@ -110,6 +110,15 @@ def test_a_person_known_only_by_a_sealed_case_does_not_come_back_when_the_case_i
     assert ANA_MOTHER in people(published(tmp_path / "no order", left))
 
 
+def test_a_person_in_no_case_stays_while_no_case_under_an_order_was_purged(tmp_path: Path) -> None:
+    alone = "court/party/P9"
+    rows = with_rows(person=[{"person_ref": alone}])
+    record = published(tmp_path, rows, orders=(CASE, BEN), persons={**PERSONS, alone: "NEW"})
+    assert alone in people(record), "the sealed case still has its parties"
+    assert BEN not in people(record)
+    assert ANA in people(record), "an order on one pupil says nothing about another"
+
+
 def test_an_order_that_was_lifted_withholds_nothing(tmp_path: Path) -> None:
     home, ledger = new_home(tmp_path / "home")
     add_order(ledger, CASE)
