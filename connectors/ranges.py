@@ -13,8 +13,8 @@ from connectors.files import FileChanged
 from store.landing import Part
 
 # Short ranges, two of them under way on each connection, keep paramiko's buffers small, which it searches end to end.
-_REQUEST = 32 << 10
-_RANGE = 1 << 20
+SMALLEST_REQUEST, LARGEST_REQUEST = 32 << 10, 255 << 10  # what every server gives at once, and what OpenSSH gives
+_RANGE = 4 * LARGEST_REQUEST
 
 
 class RangedFile(Protocol):
@@ -27,20 +27,26 @@ class RangedFile(Protocol):
 class RangeReader:
     """Reads ranges of a file over one connection, the next one asked for before the last one is taken in."""
 
-    def __init__(self, handles: Sequence[RangedFile], size: int) -> None:
-        self._handles, self._size = handles, size
+    def __init__(self, handles: Sequence[RangedFile], size: int, request: int) -> None:
+        self._handles, self._size, self._request = handles, size, request
 
     def read(self, starts: Iterator[int], part: Part) -> Iterator[int]:
         """Writes range after range to the part, as long as there are starts, and tells each that is whole."""
         handle, other = self._handles
         before: tuple[int, Iterator[bytes]] | None = None
         for start in starts:
-            asked = start, _asked_for(handle, start, min(start + _RANGE, self._size))
+            asked = start, self._asked_for(handle, start, min(start + _RANGE, self._size))
             if before is not None:
                 yield self._take_in(*before, part)
             before, handle, other = asked, other, handle
         if before is not None:
             yield self._take_in(*before, part)
+
+    def _asked_for(self, handle: RangedFile, start: int, end: int) -> Iterator[bytes]:
+        """The blocks of a range; the requests are under way when this returns."""
+        blocks = handle.readv([(at, min(self._request, end - at)) for at in range(start, end, self._request)])
+        first = next(blocks)
+        return chain([first], blocks)
 
     def _take_in(self, start: int, blocks: Iterator[bytes], part: Part) -> int:
         came = list(blocks)
@@ -48,13 +54,6 @@ class RangeReader:
             raise FileChanged
         part.write(start, came)
         return start
-
-
-def _asked_for(handle: RangedFile, start: int, end: int) -> Iterator[bytes]:
-    """The blocks of a range; the requests are under way when this returns."""
-    blocks = handle.readv([(at, min(_REQUEST, end - at)) for at in range(start, end, _REQUEST)])
-    first = next(blocks)
-    return chain([first], blocks)
 
 
 def fetch_ranges(readers: list[RangeReader], size: int, part: Part) -> None:

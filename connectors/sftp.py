@@ -17,7 +17,7 @@ import paramiko
 from paramiko.sftp import CMD_CLOSE, CMD_HANDLE, CMD_NAME, CMD_OPENDIR, CMD_READDIR
 
 from connectors.files import FileChanged, FileRefused
-from connectors.ranges import RangeReader, fetch_ranges
+from connectors.ranges import LARGEST_REQUEST, SMALLEST_REQUEST, RangeReader, fetch_ranges
 from connectors.sources import Secrets, SftpSource
 from standard.errors import DeclarationError, SourceError
 from store.landing import Listed, Part
@@ -73,22 +73,24 @@ class Sftp:
             if large and len(self._clients) == 1:
                 self._clients.append(self._login.connect())
             with ExitStack() as opened:
-                readers = [
-                    RangeReader(self._opened(client, listed, opened), listed.size)
-                    for client in self._clients[: 2 if large else 1]
-                ]
+                readers = [self._reader(client, listed, opened) for client in self._clients[: 2 if large else 1]]
                 try:
                     fetch_ranges(readers, listed.size, part)
                 except TimeoutError:
                     self.close()  # or each file that is open would wait as long again for its closing
                     raise
 
-    def _opened(self, client: _Client, listed: Listed, opened: ExitStack) -> list[paramiko.SFTPFile]:
-        """Two handles of the file, if it is still the one that was listed."""
+    def _reader(self, client: _Client, listed: Listed, opened: ExitStack) -> RangeReader:
+        """A reader of the file over one connection, if it is still the one that was listed."""
         handles = [opened.enter_context(client.sftp.open(self._path(listed))) for _ in range(2)]
         if not all(_same(handle.stat(), listed) for handle in handles):
             raise FileChanged
-        return handles
+        if client.request is None and listed.size >= _TWO_CONNECTIONS_FROM:
+            client.request = _request_that_is_given_whole(handles[0])
+        request = client.request or SMALLEST_REQUEST
+        for handle in handles:
+            handle.MAX_REQUEST_SIZE = request
+        return RangeReader(handles, listed.size, request)
 
     def unchanged(self, listed: Listed) -> bool:
         """Whether the file is still the one that was listed."""
@@ -112,7 +114,8 @@ class Sftp:
             if listed is not None and number == errno.ENOENT:
                 raise FileChanged from error
             what = f"the file {listed.name!r}" if listed is not None else "the folder"
-            if all(client.alive for client in self._clients) and not isinstance(error, TimeoutError):
+            answered = isinstance(error, OSError) and not isinstance(error, (TimeoutError, ConnectionError))
+            if answered and all(client.alive for client in self._clients):
                 told = os.strerror(number) if number else str(error)
                 raise FileRefused(
                     f"{what} may not be read: {told}",
@@ -163,8 +166,18 @@ def _same(status: paramiko.SFTPAttributes, listed: Listed) -> bool:
     return stat.S_ISREG(status.st_mode or 0) and _as_listed(listed.raw, status) == listed
 
 
+def _request_that_is_given_whole(handle: paramiko.SFTPFile) -> int:
+    """How much the server gives in one reply; some give less than is asked for."""
+    handle.MAX_REQUEST_SIZE = LARGEST_REQUEST
+    given = len(handle._read(LARGEST_REQUEST))  # type: ignore[attr-defined]
+    return max(given, SMALLEST_REQUEST)
+
+
 class _Client:
     """One SSH connection and its SFTP channel."""
+
+    request: int | None = None
+    """How much may be asked for at once, once it is known."""
 
     def __init__(self, ssh: paramiko.SSHClient, timeout: float) -> None:
         self._ssh = ssh
