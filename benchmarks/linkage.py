@@ -1,4 +1,4 @@
-"""How good and how fast linkage is: `python benchmarks/linkage.py FOLDER [SET ...]` over sets with known truth.
+"""How good and how fast linkage is: `python -m benchmarks.linkage FOLDER [SET ...]` over sets with known truth.
 
 FOLDER holds <set>.parquet with unique_id, source, truth and identity columns; benchmarks/linkage_sets/<set>.yaml says
 how these become the common columns. Every set runs in a process of its own, so that peak memory is its own.
@@ -49,7 +49,7 @@ def main(folder: Path, names: list[str]) -> None:
         if not (folder / f"{name}.parquet").is_file():
             print(f"{name}: not in {folder}", file=sys.stderr)
             continue
-        subprocess.run([sys.executable, __file__, "--one", str(folder), name], check=True)
+        subprocess.run([sys.executable, "-m", "benchmarks.linkage", "--one", str(folder), name], check=True)
 
 
 if __name__ == "__main__":
