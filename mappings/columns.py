@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from mappings.compile import needs
 from mappings.declarations import Feed
@@ -47,7 +48,7 @@ def match_columns(feed: Feed, present: Sequence[str]) -> Matched:
             found = next((by_key[other] for other in others if other in by_key), None)
             if found is not None:
                 findings.append(_finding("renamed_column", Severity.WARNING, f"{column} came as {_shown(found)}"))
-        elif found != column:
+        elif found != column and not (feed.format.kind == "table" and found.casefold() == column.casefold()):
             findings.append(_finding("recased_column", Severity.NOTE, f"{column} came as {_shown(found)}"))
         if found is not None:
             names[column] = found
@@ -82,6 +83,26 @@ def firm_columns(feed: Feed) -> set[str]:
     """Columns whose values have such a form that a value of another column would not be taken for one of theirs."""
     firm = [e for e in feed.elements.values() if e.date or e.timestamp or (e.identifier and e.identifier.width)]
     return {column for element in firm for column in element.sent}
+
+
+def key_forms(feed: Feed) -> dict[str, Callable[[str], bool]]:
+    """Key columns whose values have a form, with what tells whether a text has it."""
+    forms: dict[str, Callable[[str], bool]] = {}
+    for name in feed.key:
+        element = feed.elements[name]
+        if element.identifier is not None and element.identifier.width is not None:
+            forms[element.sent[0]] = partial(_has_width, width=element.identifier.width)
+        elif element.date is not None or element.timestamp is not None:
+            forms[element.sent[0]] = _may_be_date
+    return forms
+
+
+def _has_width(text: str, *, width: int) -> bool:
+    return len(text) == width or (text.isdecimal() and len(text) < width)
+
+
+def _may_be_date(text: str) -> bool:
+    return len(text) <= 30 and any(character.isdecimal() for character in text)
 
 
 def _finding(code: str, severity: Severity, detail: str) -> FileFinding:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from mappings.columns import firm_columns
+from mappings.columns import firm_columns, key_forms
 from mappings.declarations import Feed
 from mappings.reading import Reading, Unreadable, schema_of
 from mappings.text_stream import split_record
@@ -44,6 +44,9 @@ class Numbering:
         # In a row that has too many or too few fields only these are surely where they should be, or show if not.
         firm = firm_columns(feed)
         self.readable = {column: at for column, at in self.places.items() if at == 0 or column in firm}
+        forms = key_forms(feed)
+        self.key_forms = [(at, forms[column]) for column, at in self.places.items() if column in forms]
+        self._cut: set[int] = set()
         self.width = len(header)
         self.aside: list[_Aside] = []
         self.next_row, self.next_record, self.next_line = 1, 1, first_line
@@ -69,11 +72,13 @@ class Numbering:
         keep = np.ones(given, dtype=bool)
         if batch is not None and given:
             embedded, blank, together = self._look_at(batch)
-            together[-1] |= open_end
+            if open_end:
+                together[-1] = True
+                self._cut.add(given - 1)
             lines[is_given] += embedded
             weights[is_given] -= blank
-            keep = ~blank & ~together
             due += self._run_together(batch, together, np.flatnonzero(is_given))
+            keep = ~blank & ~together
         apart = {row.row - self.next_row: self._records_in(row.text) for row in due}
         for place, records in apart.items():
             weights[place] = len(records)
@@ -113,26 +118,38 @@ class Numbering:
         return embedded, np.asarray(blank.to_numpy(zero_copy_only=False), dtype=bool), together
 
     def _run_together(self, batch: pa.RecordBatch, together: Bools, places: Ints) -> list[_Aside]:
+        """Rows that are several records; a row that only may be one and is not is struck from `together`."""
         found = []
         for row in np.flatnonzero(together):
-            values = [str(column[int(row)].as_py() or "") for column in batch.columns]
-            number = int(places[row]) + self.next_row
-            found.append(_Aside(number, self.form.delimiter.join(values), "unclosed_quote"))
+            text = self.form.delimiter.join(str(column[int(row)].as_py() or "") for column in batch.columns)
+            if row in self._cut or self._is_several(text.splitlines()):
+                found.append(_Aside(int(places[row]) + self.next_row, text, "unclosed_quote"))
+            else:
+                together[row] = False
         return found
+
+    def _is_several(self, lines: list[str]) -> bool:
+        """Whether a row's lines are records of their own: by their number of fields and the form of their keys."""
+        return len(lines) > 1 and all(self._is_record(self._split(line)) for line in (lines[0], lines[-1]))
+
+    def _is_record(self, fields: list[str]) -> bool:
+        return len(fields) == self.width and all(fits(fields[at].strip()) for at, fits in self.key_forms)
+
+    def _split(self, text: str) -> list[str]:
+        return split_record(text, delimiter=self.form.delimiter, quote=self.form.quote, escape=self.form.escape)
 
     def _records_in(self, text: str) -> list[tuple[int, list[str]]]:
         """The records in a row's text: line offset and fields.
 
-        One, even over several lines, unless one of its lines has as many fields as the header: then a quote that was
-        never closed has swallowed records, and each line counts as one.
+        One, even over several lines, unless one of its lines is a record of its own: then a quote that was never
+        closed has swallowed records, and each line counts as one.
         """
-        form = self.form
         lines = text.splitlines()
         if len(lines) > 1:
-            split = [split_record(x, delimiter=form.delimiter, quote=form.quote, escape=form.escape) for x in lines]
-            if any(len(fields) == self.width for fields in split):
+            split = [self._split(line) for line in lines]
+            if any(self._is_record(fields) for fields in split):
                 return [(offset, fields) for offset, fields in enumerate(split) if fields]
-        return [(0, split_record(text, delimiter=form.delimiter, quote=form.quote, escape=form.escape))]
+        return [(0, self._split(text))]
 
     def _set_unreadable(
         self, due: list[_Aside], apart: dict[int, list[tuple[int, list[str]]]], record_at: Ints, line_at: Ints

@@ -95,10 +95,10 @@ class Mapped:
 def map_file(
     folder: Path, content: bytes | str, *, feed: str = HEAD + ELEMENTS, name: str = "students_20260323.csv",
     manifest: ManifestEntry | None = None, crosswalks: Mapping[str, str] | None = None,
-    layouts: Mapping[str, str] | None = None,
+    layouts: Mapping[str, str] | None = None, agency: Agency | None = None,
 ) -> Mapped:  # fmt: skip
-    """Maps one file of the feed `students`."""
-    agency = load_agency(write_agency(folder, {"students": feed}, crosswalks=crosswalks, layouts=layouts))
+    """Maps one file of the feed `students`, of an agency that is loaded already or written for it."""
+    agency = agency or load_agency(write_agency(folder, {"students": feed}, crosswalks=crosswalks, layouts=layouts))
     path = folder / name
     path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
     return mapped_rows(

@@ -81,7 +81,9 @@ def test_a_code_never_makes_two_rows_of_one(rows: list[dict[str, Any]]) -> None:
 
 
 def test_a_required_code_that_is_unseen_is_named_as_unmapped(tmp_path: Path) -> None:
-    feed = HEAD + "elements:\n  id: {column: ID, text: {}}\n  sex: {column: S, code: {crosswalk: sex}, required: true}\n"
+    feed = (
+        HEAD + "elements:\n  id: {column: ID, text: {}}\n  sex: {column: S, code: {crosswalk: sex}, required: true}\n"
+    )
     crosswalk = "value,common,match\nF,F,exact\n"
     agency = load_agency(write_agency(tmp_path, {"students": feed}, crosswalks={"sex": crosswalk}))
     rows = convert(agency, [{"ID": "1", "S": "Q"}, {"ID": "2", "S": ""}, {"ID": "3", "S": "F"}])

@@ -42,8 +42,14 @@ def test_the_key_of_a_ragged_record_is_read_only_where_it_cannot_be_mistaken(tmp
 
 
 def test_a_record_over_several_lines_counts_once_and_the_next_one_has_its_own_line(tmp_path: Path) -> None:
-    got = map_file(tmp_path, 'ID,Name,Born\r\n0001,"Ode\r\nAna",1/2/2010\r\n0002,Lind,3/4/2011\r\n0003\r\n0004,Fen,\r\n')
-    assert [(r["_record"], r["_line"], r["surname"]) for r in got.rows] == [(1, 2, "Ode Ana"), (2, 4, "Lind"), (4, 6, "Fen")]
+    got = map_file(
+        tmp_path, 'ID,Name,Born\r\n0001,"Ode\r\nAna",1/2/2010\r\n0002,Lind,3/4/2011\r\n0003\r\n0004,Fen,\r\n'
+    )
+    assert [(r["_record"], r["_line"], r["surname"]) for r in got.rows] == [
+        (1, 2, "Ode Ana"),
+        (2, 4, "Lind"),
+        (4, 6, "Fen"),
+    ]
     assert got.unreadable == [(3, 5, "ragged", "0003")]
 
 

@@ -120,7 +120,9 @@ def test_codes_whose_meaning_changes_need_a_date_and_scoped_codes_a_scope(tmp_pa
 
 
 def test_every_field_of_a_layout_is_spoken_for(tmp_path: Path) -> None:
-    feed = GOOD.replace("{kind: delimited}", "{kind: fixed_width, layout: child}").replace("{column: Name,", "{column: NAME,")
+    feed = GOOD.replace("{kind: delimited}", "{kind: fixed_width, layout: child}").replace(
+        "{column: Name,", "{column: NAME,"
+    )
     layout = "field,start,end\nID,1,4\nNAME,5,9\nBorn,10,19\n"
     load_agency(write_agency(tmp_path, {"students": feed}, layouts={"child": layout}))
     assert "PET is neither mapped nor unused" in refusal(tmp_path, feed, layouts={"child": layout + "PET,20,21\n"})
