@@ -18,24 +18,40 @@ def order_lines(seen: Observed) -> Iterator[Line]:
     """One line a sealed case, one for restricted records, one for the reporters."""
     for case in seen.truth.sealed:
         if case.delivery <= seen.delivery:
-            faults = [*case_faults(seen, case.agency, case.case_id, case.case_no), *_party_faults(seen, case)]
+            faults = [*case_faults(seen, case.agency, case.case_id), *_party_faults(seen, case)]
             yield judged("sealed", seen.delivery, f"{case.agency} {case.case_id}", "nowhere in the record", faults)
     yield judged("restricted", seen.delivery, "clients and reports", "nowhere in the record", _restricted_faults(seen))
     yield judged("reporter", seen.delivery, "REPTR_T", "only its key is read", _reporter_faults(seen))
 
 
-def case_faults(seen: Observed, agency: str, case_id: str, case_no: str | None = None) -> list[str]:
-    """Tables of the record in which a case of the court still shows, by reference, by key or by number."""
-    refs = [f"{agency}/case_hdr/{case_id}", case_id, *([case_no] if case_no else [])]
-    refs += [f"{agency}/charge/{key}" for key in _charges_of(seen, agency, case_id)]
-    return [f"stands in {table}.{column}" for table, column in _columns(seen) if _holds(seen, table, column, refs)]
+def case_faults(seen: Observed, agency: str, case_id: str) -> list[str]:
+    """Where in the record a case still shows: by reference, key or number, or by its charges."""
+    if not seen.number("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'shown'"):
+        _find_cases(seen)
+    query = "SELECT DISTINCT place FROM shown WHERE agency = ? AND case_id = ?"
+    return [f"stands in {place}" for (place,) in seen.rows(query, [agency, case_id])]
 
 
-def _charges_of(seen: Observed, agency: str, case_id: str) -> list[str]:
-    if (agency, "charge") not in seen.states:
+def _find_cases(seen: Observed) -> None:
+    """Makes the table `shown` (agency, case_id, place): every column of the record that bears a case of the truth."""
+    seen.con.execute("CREATE TEMP TABLE words (agency VARCHAR, case_id VARCHAR, word VARCHAR)")
+    for case in seen.truth.sealed:
+        charges = [f"{case.agency}/charge/{key}" for key in _charges_of(seen, case)]
+        for word in (f"{case.agency}/case_hdr/{case.case_id}", case.case_id, case.case_no, *charges):
+            seen.con.execute("INSERT INTO words VALUES (?, ?, ?)", [case.agency, case.case_id, word])
+    seen.con.execute("CREATE TEMP TABLE shown (agency VARCHAR, case_id VARCHAR, place VARCHAR)")
+    for table, column in _columns(seen):
+        values = f'SELECT DISTINCT "{column}" AS value FROM record."{table}" WHERE "{column}" IS NOT NULL'
+        parts = f"SELECT value AS part FROM ({values}) UNION SELECT unnest(string_split(value, '|')) FROM ({values})"
+        found = f"SELECT DISTINCT agency, case_id, '{table}.{column}' FROM words JOIN ({parts}) ON part = word"
+        seen.con.execute(f"INSERT INTO shown {found}")
+
+
+def _charges_of(seen: Observed, case: Sealed) -> list[str]:
+    if (case.agency, "charge") not in seen.states:
         return []
-    query = f"SELECT charge_id FROM {seen.state(agency, 'charge')} WHERE case_id = ?"
-    return [str(key) for (key,) in seen.rows(query, [case_id])]
+    query = f"SELECT charge_id FROM {seen.state(case.agency, 'charge')} WHERE case_id = ?"
+    return [str(key) for (key,) in seen.rows(query, [case.case_id])]
 
 
 def _columns(seen: Observed) -> list[tuple[str, str]]:
@@ -44,11 +60,6 @@ def _columns(seen: Observed) -> list[tuple[str, str]]:
         " WHERE table_schema = 'record' AND data_type = 'VARCHAR' ORDER BY 1, 2"
     )
     return [(str(table), str(column)) for table, column in seen.rows(query)]
-
-
-def _holds(seen: Observed, table: str, column: str, values: list[str]) -> bool:
-    parts = f'list_has_any(string_split("{column}", \'|\'), ?) OR list_contains(?, "{column}")'
-    return bool(seen.number(f'SELECT count(*) FROM record."{table}" WHERE {parts}', [values, values]))
 
 
 def _party_faults(seen: Observed, case: Sealed) -> list[str]:

@@ -276,8 +276,11 @@ def repaired_text(seen: Observed, trap: Trap) -> Iterator[str]:
 
 def sealed_case(seen: Observed, trap: Trap) -> Iterator[str]:
     """A sealed or expunged case stands nowhere in the record."""
+    known = {case.case_id for case in seen.truth.sealed if case.agency == trap.agency}
     for item in trap.rows:
         yield from case_faults(seen, trap.agency, str(item))
+        if item not in known:
+            yield "the truth does not list the case as sealed"
 
 
 def sealed_resent(seen: Observed, trap: Trap) -> Iterator[str]:
@@ -291,7 +294,7 @@ def police_row_of_sealed(seen: Observed, trap: Trap) -> Iterator[str]:
     yield from goes_to("accepted")(seen, trap)
     for case in seen.truth.sealed:
         if case.delivery <= seen.delivery:
-            yield from case_faults(seen, case.agency, case.case_id, case.case_no)
+            yield from case_faults(seen, case.agency, case.case_id)
 
 
 def refused_override(seen: Observed, trap: Trap) -> Iterator[str]:
