@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from demo.reference_county.run import run_county
+from demo.reference_county.servers import ServerMissing
 from demo.reference_county.verdicts import told
 from standard.errors import ExchangeError
-from tests.servers import ServerMissing
 
 
 def main(arguments: list[str] | None = None) -> int:

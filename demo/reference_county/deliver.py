@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from demo.reference_county.servers import PostgresServer, SftpServer
 from standard.errors import ExchangeError
-from tests.servers import PostgresServer, SftpServer
 
 FILE_AGENCIES = ("riverbend_schools", "metro_police", "child_services")
 DATABASES = ("county_court", "child_services")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from demo.reference_county.deliver import DATABASES, FILE_AGENCIES
+from demo.reference_county.servers import PostgresServer, SftpServer
 from flows.lay_out_home import lay_out_home, write_settings
 from store.home import Home
-from tests.servers import PostgresServer, SftpServer
 
 AGENCIES = ("riverbend_schools", "metro_police", "county_court", "child_services")
 

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time
 from pathlib import Path
 
-from mappings.entities import project_entities
-
 from demo.reference_county.accounting import account_lines, row_lines
 from demo.reference_county.deliver import Deliveries
 from demo.reference_county.events import event_lines
@@ -15,14 +13,15 @@ from demo.reference_county.home import lay_out
 from demo.reference_county.observed import Observed, extracts_of, states_in_force
 from demo.reference_county.orders import order_lines
 from demo.reference_county.persons import person_lines
+from demo.reference_county.servers import postgres_server, sftp_server
 from demo.reference_county.traps import trap_lines
 from demo.reference_county.truth import Truth, day_of, read_truth
 from demo.reference_county.verdicts import Line, judged
 from flows.night import run_night
 from flows.run import NightResult
 from flows.settings import load_agencies_of, load_settings, open_home_ledger
+from mappings.entities import project_entities
 from store.home import Home
-from tests.servers import postgres_server, sftp_server
 
 _CHECKS = (account_lines, row_lines, event_lines, order_lines, trap_lines, person_lines)
 
