@@ -183,14 +183,15 @@ def _check_sql(feed: Feed, declared: Declared, check: SqlCheck) -> None:
         used = dict.fromkeys(element.sent, "VARCHAR")
         kind = SQL_TYPES[element.common_type]
         check.expression(f"TRY_CAST((\n{sql_of(element)}\n) AS {kind})", used | others, "elements", name)
-    row = check.row_of(feed, declared.feeds)
+    row = check.row_of(feed)
     if feed.deleted_when is not None:
         check.condition(feed.deleted_when, row, "deleted_when")
     for rule in feed.scope:
         check.condition(rule.drop, row, "scope")
     for order in feed.withhold:
         check.condition(order.when, row, "withhold")
+    projected = check.projected_row_of(feed, declared.feeds)
     for entity, rows in feed.entities.items():
         for number, values in enumerate(rows):
             if "when" in values:
-                check.condition(values["when"], row, "entities", entity, number)
+                check.condition(values["when"], projected, "entities", entity, number)

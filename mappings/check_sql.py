@@ -18,9 +18,13 @@ class SqlCheck:
     def __init__(self, connection: duckdb.DuckDBPyConnection, place: Place) -> None:
         self.connection, self.place = connection, place
 
-    def row_of(self, feed: Feed, feeds: Mapping[str, Feed]) -> dict[str, str]:
-        """What SQL over elements may name: the feed's elements, its lookups as structs, and `as_of`."""
-        row = element_columns(feed) | {"as_of": "DATE"}
+    def row_of(self, feed: Feed) -> dict[str, str]:
+        """What SQL over elements may name: the feed's elements and `as_of`."""
+        return element_columns(feed) | {"as_of": "DATE"}
+
+    def projected_row_of(self, feed: Feed, feeds: Mapping[str, Feed]) -> dict[str, str]:
+        """What the `when` of an entity row may name: besides, the feed's lookups as structs."""
+        row = self.row_of(feed)
         for alias, lookup in feed.lookups.items():
             fields = element_columns(feeds[lookup.feed])
             row[alias] = f"STRUCT({', '.join(f'{quoted(name)} {kind}' for name, kind in fields.items())})"

@@ -239,6 +239,7 @@ class _Plan:
             "_record",
             "_line",
             "_hash",
+            f"DATE {literal(self.as_of.isoformat())} AS as_of",
             f"{_problems(elements)} AS _problems",
             f"{_missing(elements)} AS _missing",
         ]

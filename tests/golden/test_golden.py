@@ -1,9 +1,9 @@
 """Each agency's sample in, its expected rows out: found by folder, so that a new agency needs no code.
 
 `tests/golden/<agency>/<feed>/` holds one file under the name by which it arrives, and beside it `mapped.csv`,
-`unreadable.csv`, `findings.csv` and `<entity>.csv` for each entity the feed gives. The declarations are the project's own,
-or those in `tests/golden/<agency>/declarations/<agency>`. REWRITE_GOLDEN=1 writes what comes out as expected, to be read
-by a steward before it is committed.
+`unreadable.csv`, `findings.csv` and `<entity>.csv` for each entity the feed gives. The declarations are the project's
+own, or those in `tests/golden/<agency>/declarations/<agency>`. REWRITE_GOLDEN=1 writes what comes out as expected, to
+be read by a steward before it is committed.
 """
 
 from __future__ import annotations

@@ -252,7 +252,8 @@ def test_a_manifest_proves_a_file_whole(tmp_path: Path) -> None:
 def _with_manifest(folder: Path, feed: str, entry: ManifestEntry | None) -> str | None:
     manifest = (
         HEAD.replace("feed: students", "feed: manifest").replace("[id]", "[file]")
-        + "elements:\n  file: {column: F, text: {}}\n  rows: {column: R, integer: {}}\n  sha256: {column: S, text: {}}\n"
+        + "elements:\n  file: {column: F, text: {}}\n  rows: {column: R, integer: {}}\n"
+        + "  sha256: {column: S, text: {}}\n"
     )
     agency = load_agency(write_agency(folder, {"students": feed, "manifest": manifest}))
     path = folder / "students_20260323.csv"
@@ -274,7 +275,7 @@ def test_a_row_is_deleted_by_its_action_or_by_what_the_declaration_says(tmp_path
     text = "ID,Name,Born,Act\n0001,Ode,,D\n0002,Gone,,I\n0003,Fen,,I\n"
     by_action = HEAD + "actions: {element: act, delete: [D, X]}\n" + elements
     assert [r["_action"] for r in map_file(tmp_path, text, feed=by_action).rows] == ["delete", "upsert", "upsert"]
-    by_sql = HEAD + "deleted_when: \"surname = 'Gone'\"\n" + elements
+    by_sql = HEAD + "deleted_when: \"surname = 'Gone' AND as_of = DATE '2026-03-23'\"\n" + elements
     assert [r["_action"] for r in map_file(tmp_path, text, feed=by_sql).rows] == ["upsert", "delete", "upsert"]
 
 
