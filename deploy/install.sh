@@ -8,7 +8,7 @@ shift
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 .venv/bin/python -m pip install --quiet --require-hashes -r deploy/bootstrap.lock
 for lock in "$@"; do
-    if ! VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet --require-hashes -r "$lock"; then
+    if ! VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet --compile-bytecode --require-hashes -r "$lock"; then
         echo "uv could not install $lock; trying pip" >&2
         .venv/bin/python -m pip install --quiet --require-hashes -r "$lock"
     fi
