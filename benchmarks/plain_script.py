@@ -21,10 +21,15 @@ import great_expectations as gx
 import great_expectations.expectations as gxe
 import pandas as pd
 import splink.comparison_library as cl
+import yaml
 from splink import DuckDBAPI, Linker, SettingsCreator, block_on
 
 SECONDS: dict[str, float] = {}
 PEOPLE = ["source", "key", "first", "middle", "last", "birth_date", "sex", "ssn", "street", "city", "zip", "phone"]
+CROSSWALKS = Path(__file__).resolve().parents[1] / "demo" / "agencies"
+SCHOOL, POLICE, COURT, WELFARE = "demo_schools", "demo_police", "demo_court", "demo_child_welfare"
+TABLES = yaml.safe_load((Path(__file__).parent / "plain_tables.yaml").read_text(encoding="utf-8"))
+"""table -> agency, person (column of the person's key), key, dates (column -> format), codes (column -> crosswalk)."""
 SEX = {"Male": "M", "Female": "F", "Nonbinary": "X", "M": "M", "F": "F", "X": "X"}
 
 
@@ -43,7 +48,8 @@ def read_files(day: Path) -> dict[str, pd.DataFrame]:
         frames[name] = pd.read_csv(path, dtype=str, encoding="cp1252", encoding_errors="replace", on_bad_lines="skip")
     for path in sorted((day / "demo_police").glob("*.txt")):
         frame = pd.read_csv(path, dtype=str, sep="|", quoting=3, on_bad_lines="skip")
-        frames["police"] = frame[frame["ACT"].isin(["A", "C", "D"])]
+        frame["who"] = frame["INC_NO"] + "|" + frame["PERS_NO"]
+        frames["police"] = frame[frame["ACT"] != "END"]
     for agency in ("demo_court", "demo_child_welfare"):
         with sqlite3.connect(day / agency / "database.sqlite") as database:
             tables = pd.read_sql("select name from sqlite_master where type = 'table'", database)["name"]
@@ -87,7 +93,7 @@ def map_people(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
         "sex": "sex",
     }
     police = {
-        "key": "row",
+        "key": "who",
         "first": "FIRST",
         "middle": "MIDDLE",
         "last": "LAST",
@@ -99,12 +105,11 @@ def map_people(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
         "zip": "ZIP",
         "phone": "PHONE",
     }
-    rms = frames["police"].assign(row=frames["police"]["INC_NO"] + "|" + frames["police"]["PERS_NO"])
     return pd.concat(
         [
             _people(frames["students"], "school", {"key": "student_no", **name, **place}, "%d-%b-%Y"),
             _people(contacts, "contact", {"key": "contact_id", "first": "first", "last": "last", **place}, None),
-            _people(rms, "police", police, "%m/%d/%Y"),
+            _people(frames["police"], "police", police, "%m/%d/%Y"),
             _people(frames["party"], "court", {"key": "party_no", **name, **place, "ssn": "ssn"}, "%Y-%m-%d"),
             _people(client, "child_welfare", {"key": "client_id", **name, **place, "ssn": "ssn"}, "%Y-%m-%d"),
         ],
@@ -134,6 +139,37 @@ def validate(frame: pd.DataFrame, name: str, expectations: list[Any]) -> pd.Data
     return frame[~frame["row"].isin(bad)].drop(columns="row")
 
 
+def map_tables(frames: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Every table with blanks as missing, dates as dates, and the common code beside each code as sent."""
+    mapped = {}
+    for name, table in TABLES.items():
+        frame = frames[name].replace({"None": None, "": None})
+        for column in frame.columns:
+            frame[column] = frame[column].str.strip()
+        for column, form in (table.get("dates") or {}).items():
+            frame[column] = pd.to_datetime(frame[column], format=form, errors="coerce")
+        for column, crosswalk in (table.get("codes") or {}).items():
+            lines = pd.read_csv(CROSSWALKS / table["agency"] / "crosswalks" / f"{crosswalk}.csv", dtype=str)
+            frame[f"{column}_common"] = frame[column].map(dict(zip(lines["value"], lines["common"], strict=True)))
+        mapped[name] = frame
+    return mapped
+
+
+def table_expectations(name: str) -> list[Any]:
+    """What must hold of a table: its key is there and has form, dates are plausible, codes are known."""
+    table = TABLES[name]
+    found: list[Any] = [gxe.ExpectColumnValuesToNotBeNull(column=column) for column in table["key"]]
+    for column in table.get("dates") or {}:
+        bounds = {"min_value": pd.Timestamp("1900-01-02"), "max_value": pd.Timestamp("2100-01-01")}
+        found.append(gxe.ExpectColumnValuesToBeBetween(column=column, **bounds))
+    for column, crosswalk in (table.get("codes") or {}).items():
+        lines = pd.read_csv(CROSSWALKS / table["agency"] / "crosswalks" / f"{crosswalk}.csv", dtype=str)
+        found.append(gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(lines["value"]), mostly=0.5))
+    for column in (table["key"])[:1]:
+        found.append(gxe.ExpectColumnValueLengthsToBeBetween(column=column, min_value=1, max_value=40))
+    return found
+
+
 def person_expectations() -> list[Any]:
     return [
         gxe.ExpectColumnValuesToNotBeNull(column="key"),
@@ -158,6 +194,8 @@ def link(people: pd.DataFrame) -> pd.DataFrame:
             block_on("birth_date", "first"),
             block_on("first", "last", "zip"),
             block_on("phone", "first"),
+            block_on("street", "first"),
+            block_on("substr(last,1,4)", "substr(first,1,3)", "substr(birth_date,1,4)"),
         ],
         comparisons=[
             cl.NameComparison("first"),
@@ -174,7 +212,7 @@ def link(people: pd.DataFrame) -> pd.DataFrame:
     api = DuckDBAPI()
     linker = Linker(api.register(people), settings)
     linker.training.estimate_probability_two_random_records_match([block_on("ssn")], recall=0.5)
-    linker.training.estimate_u_using_random_sampling(max_pairs=1e6, seed=1)
+    linker.training.estimate_u_using_random_sampling(max_pairs=1e7, seed=1)
     linker.training.estimate_parameters_using_expectation_maximisation(block_on("birth_date", "last"))
     linker.training.estimate_parameters_using_expectation_maximisation(block_on("first", "last", "zip"))
     pairs = linker.inference.predict(threshold_match_probability=0.99)
@@ -184,27 +222,24 @@ def link(people: pd.DataFrame) -> pd.DataFrame:
 
 
 def publish(frames: dict[str, pd.DataFrame], people: pd.DataFrame, persons: pd.DataFrame, into: Path) -> None:
-    """Every table as Parquet with the person's id beside the agency's key."""
+    """Every table as Parquet with the person's id beside the agency's key, and one timeline of the dated ones."""
     into.mkdir(parents=True, exist_ok=True)
-    keys = {
-        "absences": ("school", "student_no"),
-        "incidents": ("school", "student_no"),
-        "students": ("school", "student_no"),
-        "charge": ("court", "party_no"),
-        "case_party": ("court", "party_no"),
-        "allegation": ("child_welfare", "victim_id"),
-        "removal": ("child_welfare", "client_id"),
-        "placement": ("child_welfare", "client_id"),
-        "consent": ("child_welfare", "client_id"),
-    }
+    sources = {SCHOOL: "school", POLICE: "police", COURT: "court", WELFARE: "child_welfare"}
     persons.to_parquet(into / "person_source.parquet")
-    people.to_parquet(into / "person.parquet")
+    people.merge(persons[["source", "key", "cluster_id"]], on=["source", "key"]).to_parquet(into / "person.parquet")
+    timeline = []
     for name, frame in frames.items():
-        if name in keys:
-            source, key = keys[name]
-            ids = persons[persons["source"] == source][["key", "cluster_id"]].rename(columns={"key": key})
+        table = TABLES[name]
+        if key := table.get("person"):
+            ids = persons[persons["source"] == sources[table["agency"]]][["key", "cluster_id"]].rename(
+                columns={"key": key}
+            )
             frame = frame.merge(ids, on=key, how="left")
+            if dates := table.get("dates"):
+                dated = frame[["cluster_id", next(iter(dates))]].set_axis(["person_id", "occurred_on"], axis=1)
+                timeline.append(dated.assign(event_type=name))
         frame.to_parquet(into / f"{name}.parquet")
+    pd.concat(timeline).sort_values(["person_id", "occurred_on"]).to_parquet(into / "timeline.parquet")
 
 
 def run(day: Path, into: Path) -> None:
@@ -212,20 +247,15 @@ def run(day: Path, into: Path) -> None:
         frames = read_files(day)
     with stage("map"):
         people = map_people(frames)
+        tables = map_tables(frames)
     with stage("validate"):
-        people = pd.concat(
-            [validate(part, str(source), person_expectations()) for source, part in people.groupby("source")]
-        )
-        absences = [
-            gxe.ExpectColumnValuesToNotBeNull(column="student_no"),
-            gxe.ExpectColumnValuesToMatchRegex(column="day", regex=r"^\d{2}-[A-Z][a-z]{2}-\d{4}$"),
-            gxe.ExpectColumnValuesToBeInSet(column="kind", value_set=["UNX", "EXC", "TDU", "TDE", "EARLY", "SUSP"]),
-        ]
-        frames["absences"] = validate(frames["absences"], "absences", absences)
+        parts = people.groupby("source")
+        people = pd.concat([validate(part, str(source), person_expectations()) for source, part in parts])
+        tables = {name: validate(frame, name, table_expectations(name)) for name, frame in tables.items()}
     with stage("link"):
         persons = link(people)
     with stage("publish"):
-        publish(frames, people, persons, into)
+        publish(tables, people, persons, into)
 
 
 if __name__ == "__main__":
