@@ -6,7 +6,9 @@ No ledger, no dispositions, no deliveries over time, no guard, no lasting ids, n
 
 from __future__ import annotations
 
+import json
 import os
+import resource
 import sqlite3
 import sys
 import time
@@ -260,5 +262,4 @@ def run(day: Path, into: Path) -> None:
 
 if __name__ == "__main__":
     run(Path(sys.argv[1]), Path(sys.argv[2]))
-    for name, seconds in SECONDS.items():
-        print(f"{name}\t{seconds:.2f}")
+    print(json.dumps(SECONDS | {"peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))

@@ -3,7 +3,7 @@
     python -m benchmarks.whole_way [--persons 210000] [--rounds 3]
 
 The first delivery day of a demo county is loaded into a new home. Every measurement runs in a process of its own;
-what is compared is the time from the landed extracts on (fetching is reported apart) and the peak resident memory.
+what is compared is the process's whole time less fetching (shown apart), and its peak resident memory.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from record.reader import open_record
 from store.home import Home, open_home
 from store.ledger import stage
 
-_FETCHING = "fetch"
+_FETCHING, _APART = "fetch", "set apart"
+WHOLE, PEAK = "landed to published", "peak MiB"
 
 
 def prepare(folder: Path, persons: int) -> None:
@@ -41,25 +42,22 @@ def prepare(folder: Path, persons: int) -> None:
 
 
 def run_kith(county_folder: Path, root: Path) -> dict[str, float]:
-    """Seconds by stage of one night over the first delivery, without Prefect."""
+    """Seconds by stage of one night over the first delivery, without Prefect, and the process's peak memory."""
+    start = time.perf_counter()
     home = lay_out_home(root, name="benchmark")
     copy_declarations(home.root)
     outbox = Outbox(home.root / "demo").create()
-    county = _county(county_folder)
+    county = County(folder=county_folder, persons=0, days=1, seed=7, arrivals=())
     deliver_day(county, 1, outbox)
     with agencies_served(home, outbox):
-        start = time.perf_counter()
+        preparing = time.perf_counter() - start
         result = run_night(home, now=night_after(county, 1), progress=lambda _: None)
-        whole = time.perf_counter() - start
     if result.failures or not result.published:
         raise SystemExit(f"the night failed: {[failure.what for failure in result.failures]}")
     seconds = _by_stage(home)
-    seconds["landed to published"] = whole - seconds.get(_FETCHING, 0.0)
+    seconds[_APART] = preparing + seconds.get(_FETCHING, 0.0)
+    seconds[PEAK] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return seconds
-
-
-def _county(folder: Path) -> County:
-    return County(folder=folder, persons=0, days=1, seed=7, arrivals=())
 
 
 def _by_stage(home: Home) -> dict[str, float]:
@@ -78,26 +76,15 @@ def _seconds_between(began: str, ended: str) -> float:
 
 
 def _child(*arguments: str) -> dict[str, float]:
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.whole_way", *arguments]
+    """What a process of its own measured; its time is the whole process's, imports and all, less what it sets apart."""
+    start = time.perf_counter()
+    command = [sys.executable, "-W", "ignore", "-m", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    whole = time.perf_counter() - start
     if done.returncode:
         raise SystemExit(done.stderr[-3000:])
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def _measured(what: str, county: Path, into: Path) -> dict[str, float]:
-    """Runs in the child: what was asked for, with its peak memory."""
-    if what == "kith":
-        seconds = run_kith(county, into)
-    else:
-        from benchmarks import plain_script
-
-        start = time.perf_counter()
-        plain_script.run(county / "deliveries" / "day01", into)
-        seconds = {**plain_script.SECONDS, "landed to published": time.perf_counter() - start}
-    seconds["peak MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return seconds
+    return found | {WHOLE: whole - found.pop(_APART, 0.0)}
 
 
 def compare(persons: int, rounds: int) -> None:
@@ -109,15 +96,17 @@ def compare(persons: int, rounds: int) -> None:
         for number in range(rounds):
             for what, taken in runs.items():
                 into = Path(scratch) / f"{what}{number}"
-                taken.append(_child("--measure", what, "--county", str(county), "--into", str(into)))
                 if what == "kith":
+                    taken.append(_child("benchmarks.whole_way", "--county", str(county), "--into", str(into)))
                     _mentions(into)
+                else:
+                    taken.append(_child("benchmarks.plain_script", str(county / "deliveries" / "day01"), str(into)))
                 shutil.rmtree(into, ignore_errors=True)
     for what, taken in runs.items():
         print(f"\n{what} (median of {rounds})")
         for name in taken[0]:
             print(f"  {name:<22}{statistics.median(run[name] for run in taken):>10.1f}")
-    for name in ("landed to published", "peak MiB"):
+    for name in (WHOLE, PEAK):
         ratio = statistics.median(k[name] / p[name] for k, p in zip(runs["kith"], runs["plain"], strict=True))
         print(f"kith / plain, {name}: {ratio:.2f}")
 
@@ -130,11 +119,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--persons", type=int, default=210_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--measure", choices=["kith", "plain"])
     parser.add_argument("--county", type=Path)
     parser.add_argument("--into", type=Path)
     given = parser.parse_args()
-    if given.measure:
-        print(json.dumps(_measured(given.measure, given.county, given.into)))
+    if given.county:
+        print(json.dumps(run_kith(given.county, given.into)))
     else:
         compare(given.persons, given.rounds)
