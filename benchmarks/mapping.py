@@ -86,12 +86,14 @@ SELECT CASE WHEN i % 1000 = 1 THEN CAST(i AS VARCHAR) ELSE lpad(CAST(i AS VARCHA
     list_extract(['PK', '01', '12'], 1 + h // 23 % 3) AS "Grade",
     strftime(DATE '2025-09-01' + CAST(h // 29 % 180 AS INTEGER), '%-m/%-d/%Y') AS "EntryDate",
     list_extract(['01', '02', '09'], 1 + h // 31 % 3) AS "EntryCode",
-    CASE WHEN h % 5 = 0 THEN strftime(DATE '2026-01-01' + CAST(h // 37 % 60 AS INTEGER), '%-m/%-d/%Y') ELSE '' END AS "ExitDate",
+    CASE WHEN h % 5 = 0 THEN strftime(DATE '2026-01-01' + CAST(h // 37 % 60 AS INTEGER), '%-m/%-d/%Y') ELSE '' END
+        AS "ExitDate",
     CAST(1 + h // 41 % 9999 AS VARCHAR) || ' Main Street' AS "Street",
     list_extract(['Harlow', 'East Riverbend'], 1 + h // 43 % 2) AS "City",
     list_extract(['01374', '01384'], 1 + h // 47 % 2) AS "Zip",
     '(413) 555-' || lpad(CAST(h // 53 % 10000 AS VARCHAR), 4, '0') AS "HomePhone",
-    CASE h % 4 WHEN 0 THEN lpad(CAST(h // 59 % 1000000000 AS VARCHAR), 9, '0') WHEN 1 THEN '999999999' ELSE '' END AS "SSN",
+    CASE h % 4 WHEN 0 THEN lpad(CAST(h // 59 % 1000000000 AS VARCHAR), 9, '0') WHEN 1 THEN '999999999' ELSE '' END
+        AS "SSN",
     CAST(h // 61 % 30 AS VARCHAR) AS "Days"
 FROM (SELECT i, CAST(hash(i) % 1000000007 AS BIGINT) AS h FROM range({rows}) AS numbers(i)) ORDER BY i
 """

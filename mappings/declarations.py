@@ -329,6 +329,9 @@ class Feed(Declared):
             coded = self.elements.get(re.sub("_(source|match)$", "", name))
             if name in _RESERVED or (coded is not None and coded is not self.elements.get(name) and coded.code):
                 raise ValueError(f"{name!r} is taken by the exchange; choose another name")
+        for column in self.columns:
+            if not column.strip() or "{" in column or column.lower() in ("_record", "_line", "_marks", "_hash"):
+                raise ValueError(f"no column can be named {column!r}")
         if (self.format.kind == "table") != (self.arrives.table is not None):
             raise ValueError("format kind table goes with arrives: table, the others with arrives: files")
         if self.holds is Holds.CHANGES and self.arrives.table is None:

@@ -52,6 +52,8 @@ def project_entities(
 def _connect(states: Mapping[tuple[str, str], Path], into: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
     connection = connect(temp=into / ".spill", memory_limit=memory_limit)
     install_macros(connection)
+    # The feed's own rows stay the side of a join that streams: in their order, and not gathered in memory.
+    connection.execute("SET disabled_optimizers = 'build_side_probe_side,join_order'")
     paths = ", ".join(literal(path.resolve()) for path in states.values())
     connection.execute(f"SET allowed_paths = [{paths}]")
     connection.execute(f"SET allowed_directories = [{literal(f'{into.resolve()}/')}]")

@@ -50,15 +50,19 @@ def map_extract(
     Raises:
         ExtractError: The extract cannot be mapped at all (a full disk, an SQL of the declaration that fails).
     """
-    into.mkdir(mode=0o700, parents=True, exist_ok=True)
     work = _Work(extract, agency, feed, into)
-    with work.connect(memory_limit) as connection:
-        reading = work.map(connection)
-        work.write_unreadable(connection, reading)
-        work.write_census(connection)
-        _judge_completeness(extract, feed, reading, manifest)
-        _find_damage(connection, work.mapped, reading)
-    shutil.rmtree(into / ".spill", ignore_errors=True)
+    try:
+        into.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with work.connect(memory_limit) as connection:
+            reading = work.map(connection)
+            work.write_unreadable(connection, reading)
+            work.write_census(connection)
+            _judge_completeness(extract, feed, reading, manifest)
+            _find_damage(connection, work.mapped, reading)
+    except (duckdb.Error, OSError) as error:
+        raise work.failed(error) from None
+    finally:
+        shutil.rmtree(into / ".spill", ignore_errors=True)
     return Batch(extract, into, reading.records, reading.declared, tuple(reading.findings), reading.hold)
 
 
@@ -107,7 +111,7 @@ class _Work:
             if broken and not isinstance(broken[0], pa.ArrowInvalid):
                 raise broken[0] from None
             if not broken:
-                raise self._failed(error) from None
+                raise self.failed(error) from None
             reading = read_lines(self.extract.path, self.feed)
             self._write(connection, self.compiled.select, reading, self.mapped, [])
         return reading
@@ -155,9 +159,9 @@ class _Work:
         select = f"SELECT _key FROM ({self.compiled.select_key})"
         self._write(connection, select, read_census(self.extract.path, self.feed), self.into / "census.parquet", [])
 
-    def _failed(self, error: duckdb.Error) -> ExtractError:
-        # DuckDB's words may hold a value; its kind of error does not.
-        full = isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException)
+    def failed(self, error: duckdb.Error | OSError) -> ExtractError:
+        """What is said of an error whose own words may hold a value: its kind, where, and how to mend it."""
+        full = isinstance(error, OSError | duckdb.IOException | duckdb.OutOfMemoryException)
         return ExtractError(
             f"the extract cannot be mapped ({type(error).__name__})",
             where=f"{self.agency.folder / self.feed.feed}.yaml, extract {self.extract.extract_id}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,8 @@ def read_delimited(path: Path, feed: Feed) -> Reading:
     file = _File(feed, stream, [], {}, reading)
     if _read_header(file):
         reading.batches = _batches(file)
+    else:
+        stream.close()
     return reading
 
 
@@ -149,7 +152,8 @@ def read_lines(path: Path, feed: Feed) -> Reading:
     reading = Reading(feed.columns, iter(()))
     stop = read_trailer(path, feed.format, reading)
     stream = TextStream(path, feed.format.encoding, stop=stop)
-    reading.lines_unread = max(count_lines(stream) - int(feed.format.header), 0)
+    with closing(stream):
+        reading.lines_unread = max(count_lines(stream) - int(feed.format.header), 0)
     reading.first_line_unread = 1 + int(feed.format.header)
     reading.records = reading.lines_unread
     reading.hold_for("unreadable", "unclosed_quote", "a value longer than any real one: a quote is never closed")
@@ -167,18 +171,19 @@ def count_lines(stream: TextStream) -> int:
 
 def _batches(file: _File) -> Iterator[pa.RecordBatch]:
     """The records in order; one batch is held back, because only the end of the file shows whether it ends whole."""
-    if not file.stream.head().strip("\r\n"):
-        return
-    numbering, held_back = Numbering(file.reading, file.feed, file.names, file.header, file.line), None
-    for batch in _parsed(file, numbering):
-        if held_back is not None:
-            yield numbering.number(held_back)
-        held_back = batch
-    open_end = held_back is not None and _ends_in_quote(file, held_back)
-    yield numbering.number(held_back, final=True, open_end=open_end)
-    note_nuls(file.stream, file.reading)
-    if not open_end and not file.feed.format.trailer and file.stream.ends_open:
-        file.reading.find("no_final_line_end", Severity.NOTE, "the last line has no end; it may be cut")
+    with closing(file.stream):
+        if not file.stream.head().strip("\r\n"):
+            return
+        numbering, held_back = Numbering(file.reading, file.feed, file.names, file.header, file.line), None
+        for batch in _parsed(file, numbering):
+            if held_back is not None:
+                yield numbering.number(held_back)
+            held_back = batch
+        open_end = held_back is not None and _ends_in_quote(file, held_back)
+        yield numbering.number(held_back, final=True, open_end=open_end)
+        note_nuls(file.stream, file.reading)
+        if not open_end and not file.feed.format.trailer and file.stream.ends_open:
+            file.reading.find("no_final_line_end", Severity.NOTE, "the last line has no end; it may be cut")
 
 
 def _parsed(file: _File, numbering: Numbering) -> Iterator[pa.RecordBatch]:

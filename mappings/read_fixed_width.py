@@ -52,6 +52,7 @@ def _batches(stream: TextStream, feed: Feed, layout: Layout, reading: Reading) -
         whole = (values.filter(keep) for values in (lines, pa.array(records), pa.array(numbers)))
         yield _split(*whole, layout=layout, reading=reading)
     note_nuls(stream, reading)
+    stream.close()
 
 
 def _as_bools(values: pa.Array) -> npt.NDArray[np.bool_]:

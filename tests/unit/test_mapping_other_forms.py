@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,21 @@ def test_an_sql_that_fails_on_a_value_says_so_without_the_value(tmp_path: Path) 
     assert "students.yaml" in failed.value.where and "TRY_CAST" in failed.value.mend
     assert "Odescalchi" not in str(failed.value) and failed.value.__cause__ is None
     assert not list((tmp_path / "batch").glob("*.part")) and not (tmp_path / "batch" / "mapped.parquet").exists()
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    agency = load_agency(write_agency(tmp_path, {"students": HEAD + ELEMENTS}))
+    path, batch = tmp_path / "students_20260323.csv", tmp_path / "batch"
+    path.write_text("ID,Name,Born\n" + "".join(f"{n:04d},{n * 7919 % 9973}x{n},\n" for n in range(9999)))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))  # as if the disk ended here
+    try:
+        with pytest.raises(ExtractError) as failed:
+            map_extract(extract_of(path), agency, agency.feeds["students"], into=batch)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "make room" in failed.value.mend and failed.value.exit_status == 5
+    assert [path.name for path in batch.iterdir()] == []
 
 
 def test_a_file_is_found_in_a_manifest_by_content_before_name(tmp_path: Path) -> None:
