@@ -18,8 +18,8 @@ from store.ledger import open_ledger
 from tests.servers import ServerMissing
 
 LOADED = Sent(
-    delivery=1, agency="hill_school", file="pupils.csv", rows_sent=10, status="load", quarantined=2, may_be_quarantined=1,
-    duplicate=1, withheld=1, flagged=1, loaded=range(5, 7),
+    delivery=1, agency="hill_school", file="pupils.csv", rows_sent=10, status="load", quarantined=2,
+    may_be_quarantined=1, duplicate=1, withheld=1, flagged=1, loaded=range(5, 7),
 )  # fmt: skip
 
 
