@@ -39,6 +39,7 @@ def prefect_environment(home: Home) -> dict[str, str]:
         "PREFECT_SERVER_API_AUTH_STRING": password,
         "PREFECT_API_AUTH_STRING": password,
         "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+        "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.2",  # seconds a run waits at its end until its log is sent
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the stages say for themselves what goes on
         **NO_TELEMETRY,
     }
@@ -77,6 +78,8 @@ def local_server(home: Home) -> Iterator[str]:
         yield url
     finally:
         _address_file(home).unlink(missing_ok=True)
+        if os.environ.get("PREFECT_API_URL") == url:
+            del os.environ["PREFECT_API_URL"]
         _stop(server)
 
 
