@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -138,13 +138,13 @@ def _link(night: Night, people: Path, links: Path, *, known: Path | None, made_o
     with night.ledger.reading() as connection:
         spent = set(connection.execute(sa.select(person_event.c.person_id)).scalars())
     shutil.rmtree(links, ignore_errors=True)
-    done = link_people(
+    link_people(
         people, links, secret=read_identity_secret(night.home), settings=LinkageSettings(),
         known=known / "persons.parquet" if known else None, spent=spent,
     )  # fmt: skip
     people.replace(links / "people.parquet")
     with written_whole(links / _DONE) as part:
-        part.write_text(json.dumps({"made_of": made_of, "events": [asdict(event) for event in done.events]}), "utf-8")
+        part.write_text(json.dumps({"made_of": made_of}), "utf-8")
 
 
 def read_identity_secret(home: Home) -> bytes:
@@ -219,7 +219,6 @@ def _pass_on(night: Night, snapshot: Snapshot) -> None:
 def _inputs(night: Night, linked: Linked) -> Inputs:
     # What stands in the record already has told its events.
     told = linked.links == links_of_the_record(night.home)
-    events = [] if told else _read(linked.links / _DONE)["events"]
     return Inputs(
         entities=linked.entities,
         persons=linked.links / "persons.parquet",
@@ -227,7 +226,8 @@ def _inputs(night: Night, linked: Linked) -> Inputs:
         as_of=_today(night),
         versions=_versions(night, linked),
         quality={name: count for name, count in _facts(linked.links).items() if isinstance(count, int)},
-        person_events=[{**event, "cause": f"links {linked.links.name}"} for event in events],
+        person_events=None if told else linked.links / "events.parquet",
+        cause=f"links {linked.links.name}",
     )
 
 

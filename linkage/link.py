@@ -16,7 +16,7 @@ import duckdb
 from linkage.blocking import SkippedBlocks, block
 from linkage.clusters import cluster_table, component_table
 from linkage.guard import Guard, judge, read_guard
-from linkage.identity import PersonEvent, assign_ids
+from linkage.identity import assign_ids
 from linkage.people import ColumnMap, read_people
 from linkage.splink_model import Scorer, read_model, score, scorer_of
 from linkage.standardise import standardise
@@ -66,7 +66,6 @@ class Links:
     persons: int
     missing_columns: list[str]
     skipped_blocks: list[SkippedBlocks]
-    events: list[PersonEvent]
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -84,7 +83,8 @@ def link_people(
 
     Args:
         people: Parquet or CSV in the common columns (linkage.people.COLUMNS), or in others with `columns`.
-        into: Folder for edges.parquet, clusters.parquet, persons.parquet and linkage.json; made if it is not there.
+        into: Folder for edges.parquet, clusters.parquet, persons.parquet, events.parquet (what happened to person ids)
+            and linkage.json; made if it is not there.
         secret: The home's identity secret, from which new person ids are minted.
         settings: Model, thresholds and bounds.
         known: persons.parquet of the snapshot before, whose ids last.
@@ -113,13 +113,11 @@ def link_people(
         _part_links(con)
         clock.lap("cluster")
         _known(con, known)
-        events = assign_ids(con, secret=secret, spent=spent)
+        assign_ids(con, secret=secret, spent=spent)
         clock.lap("ids")
         counts = _write(con, into)
         clock.lap("write")
-    links = Links(
-        into=into, missing_columns=missing, skipped_blocks=skipped, events=events, seconds=clock.laps, **counts
-    )
+    links = Links(into=into, missing_columns=missing, skipped_blocks=skipped, seconds=clock.laps, **counts)
     _write_facts(links, chosen)
     log.info("linked %d people: %d pairs, %d persons", links.people, links.pairs, links.persons)
     return links
@@ -255,6 +253,7 @@ def _write(con: duckdb.DuckDBPyConnection, into: Path) -> dict[str, int]:
         FROM edge e JOIN mention l ON l.id = e.id_l JOIN mention r ON r.id = e.id_r ORDER BY record_l, record_r""",
         into / "edges.parquet",
     )
+    _copy(con, "FROM person_event ORDER BY ALL", into / "events.parquet")
     names = ("people", "pairs", "linked", "review", "vetoed", "persons")
     row = con.sql(
         """SELECT (SELECT count(*) FROM mention), (SELECT count(*) FROM candidate), count(*) FILTER (decision = 'link'),

@@ -167,7 +167,8 @@ def _register_frequencies(con: duckdb.DuckDBPyConnection, linker: Linker, column
         f"""CREATE OR REPLACE TEMP TABLE frequency_{column} AS
         WITH counted AS (SELECT {column}, count(*) AS n FROM mention WHERE {column} IS NOT NULL GROUP BY {column}),
         whole AS (SELECT sum(n) AS total FROM counted),
-        average AS (SELECT least(0.005, sum((n / total) ** 2)) AS share FROM counted, whole)
+        -- whole numbers are summed, because the sum of fractions depends on their order
+        average AS (SELECT least(0.005, sum(n * n) / any_value(total) ** 2) AS share FROM counted, whole)
         SELECT {column}, (n + {FREQUENCY_PRIOR} * share) / (total + {FREQUENCY_PRIOR}) AS tf_{column}
         FROM counted, whole, average"""
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from record.changes import changes_between, no_changes
@@ -48,6 +49,8 @@ from store.ledger import Ledger, now
 
 log = logging.getLogger(__name__)
 
+_EVENTS_AT_ONCE = 20_000
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -60,7 +63,8 @@ class Inputs:
         as_of: The day on which consents are judged.
         versions: What made it: code, mappings, model and so on -> hash or name.
         quality: Figures of the linkage for the manifest; never about one person.
-        person_events: Rows for the ledger's person_event: person_id, kind, other_id, cause.
+        person_events: Parquet of what happened to person ids since the snapshot before: person_id, kind, other_id.
+        cause: Why, for the ledger's person_event.
     """
 
     entities: Mapping[str, Path]
@@ -69,7 +73,8 @@ class Inputs:
     as_of: date
     versions: Mapping[str, str] = field(default_factory=dict)
     quality: Mapping[str, Any] = field(default_factory=dict)
-    person_events: Sequence[Mapping[str, Any]] = ()
+    person_events: Path | None = None
+    cause: str = ""
 
 
 def publish(home: Home, ledger: Ledger, inputs: Inputs, *, run_id: str, fence: int) -> Snapshot:
@@ -305,9 +310,15 @@ def _commit(
     with ledger.writing() as connection:
         if connection.execute(insert).rowcount != 1:
             raise _younger_run()
-        events = [{**event, "snapshot_id": manifest["snapshot_id"], "at": at} for event in inputs.person_events]
-        if events:
-            connection.execute(tables.person_event.insert(), events)
+        known = {"snapshot_id": manifest["snapshot_id"], "at": at, "cause": inputs.cause}
+        for events in _batches(inputs.person_events) if inputs.person_events else ():
+            connection.execute(tables.person_event.insert(), [{**event, **known} for event in events])
+
+
+def _batches(path: Path) -> Iterator[list[dict[str, Any]]]:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_EVENTS_AT_ONCE):
+            yield batch.to_pylist()
 
 
 def withdraw_sealed(home: Home, ledger: Ledger) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from record_rows import (
@@ -224,13 +225,18 @@ def test_a_damaged_input_is_told_without_a_value(ready: tuple[Home, Ledger, Inpu
     assert list(home.record.glob(".building.*")) == []
 
 
-def test_person_events_are_kept_with_the_snapshot_that_made_them(ready: tuple[Home, Ledger, Inputs]) -> None:
+def test_person_events_are_kept_with_the_snapshot_that_made_them(
+    ready: tuple[Home, Ledger, Inputs], tmp_path: Path
+) -> None:
     home, ledger, inputs = ready
-    event = {"person_id": "BEN", "kind": "merged_into", "other_id": "ANA", "cause": "scored"}
-    snapshot = publish(home, ledger, replace(inputs, person_events=[event]), run_id="run-1", fence=1)
+    events = tmp_path / "events.parquet"
+    pq.write_table(pa.table({"person_id": ["BEN"], "kind": ["merged_into"], "other_id": ["ANA"]}), events)
+    told = replace(inputs, person_events=events, cause="scored")
+    snapshot = publish(home, ledger, told, run_id="run-1", fence=1)
     with ledger.reading() as connection:
         kept = connection.execute(tables.person_event.select()).mappings().one()
-    assert (kept["person_id"], kept["other_id"], kept["snapshot_id"]) == ("BEN", "ANA", snapshot.snapshot_id)
+    assert (kept["person_id"], kept["other_id"], kept["cause"]) == ("BEN", "ANA", "scored")
+    assert kept["snapshot_id"] == snapshot.snapshot_id
 
 
 def test_the_extracts_and_versions_stand_in_the_manifest(ready: tuple[Home, Ledger, Inputs], tmp_path: Path) -> None:
