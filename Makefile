@@ -24,6 +24,7 @@ help:  ## Say what can be typed here
 	@touch $@
 
 demo: .venv/.core  ## Make a synthetic county and run its whole way to the published record
+	@rm -rf .demo
 	$(BIN)/kith demo --home .demo $(DEMO)
 
 test: .venv/.dev  ## Lint, types and all tests (at most 10 minutes on two cores)
@@ -36,7 +37,7 @@ check: .venv/.dev  ## Lint and types only
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 county: .venv/.dev  ## Run a county folder (COUNTY=...) against its truth
-	$(BIN)/python -m demo.reference_county $(COUNTY)
+	$(BIN)/python -m demo.reference_county $(COUNTY) $(if $(DAYS),--days $(DAYS))
 
 bench: .venv/.dev  ## Measure the figures of benchmarks/README.md
 	$(BIN)/python -m benchmarks
