@@ -104,10 +104,9 @@ def clear_work(home: Home) -> Path:
 def _people(night: Night, entities: Mapping[str, Path], restricted: pa.Table, work: Path) -> Path:
     """The people table without anybody who is withheld wholly: linkage must not see them either."""
     orders = orders_in_force(night.ledger)
-    visible = entities_to_link(entities, orders=orders, restricted=restricted, into=work / "visible")
     with connect(temp=work / ".spill") as con:
-        path: Path = people_from_entities(con, visible, work / "people.parquet")
-    return path
+        visible = entities_to_link(con, entities, orders=orders, restricted=restricted)
+        return people_from_entities(con, visible, work / "people.parquet")
 
 
 def _links(night: Night, people: Path) -> Path:

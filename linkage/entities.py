@@ -34,15 +34,15 @@ ALWAYS = {"person_ref": "VARCHAR", "agency_id": "VARCHAR", "as_of": "VARCHAR", "
 SQL = Path(__file__).parent / "entities.sql"
 
 
-def people_from_entities(con: duckdb.DuckDBPyConnection, entities: Mapping[str, Path], into: Path) -> Path:
+def people_from_entities(con: duckdb.DuckDBPyConnection, entities: Mapping[str, Path | str], into: Path) -> Path:
     """Writes the people table of the entity tables to a Parquet file and returns its path.
 
     A reference may stand in several rows of an entity (several enrolments): the newest value that is not empty is the
     main one; older names, addresses and telephones are kept beside it.
 
     Args:
-        con: Where the work is done; its temp tables named like the entities are replaced.
-        entities: Parquet file of each entity, by its name in the common schema.
+        con: Where the work is done; its temp tables and views named as in entities.sql are replaced.
+        entities: Parquet file of each entity, or a view of `con`, by the entity's name in the common schema.
         into: The file to write (mode 0600).
 
     Raises:
@@ -57,21 +57,25 @@ def people_from_entities(con: duckdb.DuckDBPyConnection, entities: Mapping[str, 
     return part.replace(into)
 
 
-def _take(con: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str], path: Path | None) -> None:
-    if path is None:
+def _take(con: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str], place: Path | str | None) -> None:
+    """Makes the view `entity_<name>`: what is read of an entity, with the age of each row as text that sorts."""
+    if place is None:
         fields = ", ".join(f"NULL::{kind} AS {column}" for column, kind in columns.items())
-        con.execute(f"CREATE OR REPLACE TEMP TABLE entity_{name} AS SELECT {fields} LIMIT 0")
+        con.execute(f"CREATE OR REPLACE TEMP VIEW entity_{name} AS SELECT {fields}, NULL::VARCHAR AS age LIMIT 0")
         return
+    source = place if isinstance(place, str) else f"read_parquet('{_quoted(place)}')"
     try:
-        con.execute(f"CREATE OR REPLACE TEMP VIEW entity_file AS SELECT * FROM read_parquet('{_quoted(path)}')")
-        there = {row[0] for row in con.sql("SELECT column_name FROM (DESCRIBE entity_file)").fetchall()}
+        there = {row[0] for row in con.sql(f"SELECT column_name FROM (DESCRIBE FROM {source})").fetchall()}
         fields = ", ".join(
             f"{column if column in there else 'NULL'}::{kind} AS {column}" for column, kind in columns.items()
         )
-        con.execute(f"CREATE OR REPLACE TEMP TABLE entity_{name} AS SELECT {fields} FROM entity_file")
+        con.execute(
+            f"CREATE OR REPLACE TEMP VIEW entity_{name} AS "
+            f"SELECT {fields}, coalesce(as_of::VARCHAR, '') || coalesce(row_id, '') AS age FROM {source}"
+        )
     except duckdb.Error as error:
         raise LinkageError(
-            f"the entity table {name} cannot be read", where=str(path), mend="project the entities again"
+            f"the entity table {name} cannot be read", where=str(place), mend="project the entities again"
         ) from error
 
 

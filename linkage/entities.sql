@@ -1,6 +1,7 @@
--- One row per person_ref from the tables entity_*; newest first, then row_id so that equal ages do not depend on order.
+-- One row per person_ref from the views entity_*; `age` is the day and the row's id, so that equal days do not depend
+-- on order.
 
-CREATE OR REPLACE TEMP MACRO newest(value, as_of, row_id) AS arg_max(value, (as_of, row_id)) FILTER (value IS NOT NULL);
+CREATE OR REPLACE TEMP MACRO newest(value, age) AS arg_max(value, age) FILTER (value IS NOT NULL);
 
 CREATE OR REPLACE TEMP TABLE reference AS
 SELECT person_ref, min(agency_id) AS source FROM (
@@ -11,15 +12,15 @@ SELECT person_ref, min(agency_id) AS source FROM (
 ) WHERE person_ref IS NOT NULL GROUP BY person_ref;
 
 CREATE OR REPLACE TEMP TABLE stated_person AS
-SELECT person_ref, newest(same_as, as_of, row_id) AS same_as, bool_or(adopted) AS adopted,
-    newest(placeholder, as_of, row_id) AS placeholder
+SELECT person_ref, newest(same_as, age) AS same_as, bool_or(adopted) AS adopted,
+    newest(placeholder, age) AS placeholder
 FROM entity_person GROUP BY person_ref;
 
 -- The name an agency uses first: its legal one, then one without a use, then the others.
 CREATE OR REPLACE TEMP TABLE ranked_name AS
 SELECT person_ref, given, middle, surname, suffix, row_number() OVER (PARTITION BY person_ref ORDER BY
     CASE coalesce(use, '') WHEN 'legal' THEN 0 WHEN '' THEN 1 WHEN 'preferred' THEN 3 WHEN 'alias' THEN 3 ELSE 2 END,
-    as_of DESC, row_id DESC) AS n
+    age DESC) AS n
 FROM entity_person_name WHERE given IS NOT NULL OR surname IS NOT NULL;
 
 CREATE OR REPLACE TEMP TABLE named AS
@@ -35,8 +36,8 @@ SELECT m.person_ref, m.given, m.middle, m.surname, m.suffix, o.other_names FROM 
 
 -- Numbers given by the state mean the same at every agency; all others are an agency's own.
 CREATE OR REPLACE TEMP TABLE numbered AS
-SELECT person_ref, newest(CASE WHEN type = 'ssn' THEN value END, as_of, row_id) AS ssn,
-    newest(CASE WHEN type = 'state_student_id' THEN value END, as_of, row_id) AS student_id,
+SELECT person_ref, newest(CASE WHEN type = 'ssn' THEN value END, age) AS ssn,
+    newest(CASE WHEN type = 'state_student_id' THEN value END, age) AS student_id,
     list(DISTINCT CASE WHEN type = 'ncands_child_id' THEN type ELSE agency_id || '/' || type END || ':' || value
         ORDER BY CASE WHEN type = 'ncands_child_id' THEN type ELSE agency_id || '/' || type END || ':' || value)
         FILTER (type NOT IN ('ssn', 'state_student_id', 'other')) AS identifiers
@@ -44,18 +45,20 @@ FROM entity_person_identifier WHERE value IS NOT NULL GROUP BY person_ref;
 
 -- An age alone says about the year; the extract's day stands for the day of the event.
 CREATE OR REPLACE TEMP TABLE described AS
-SELECT person_ref, newest(birth_date, as_of, row_id) AS birth_date,
-    newest(CASE WHEN birth_date IS NOT NULL THEN coalesce(birth_date_precision, 'day') END, as_of, row_id) AS precision,
-    newest(make_date(year(TRY_CAST(left(as_of, 10) AS DATE)) - age_at_event, 7, 1), as_of, row_id) AS about,
-    newest(sex, as_of, row_id) AS sex, newest(race, as_of, row_id) AS race
+SELECT person_ref, newest(birth_date, age) AS birth_date,
+    newest(CASE WHEN birth_date IS NOT NULL THEN coalesce(birth_date_precision, 'day') END, age) AS precision,
+    newest(make_date(year(TRY_CAST(left(as_of, 10) AS DATE)) - age_at_event, 7, 1), age) AS about,
+    newest(sex, age) AS sex, newest(race, age) AS race
 FROM entity_person_demographic GROUP BY person_ref;
 
 CREATE OR REPLACE TEMP TABLE housed AS
 WITH one AS (
-    SELECT person_ref, {line1: line1, line2: line2, city: city, zip: zip} AS a, max((as_of, row_id)) AS age
+    SELECT person_ref, line1, line2, city, zip, max(age) AS age
     FROM entity_address WHERE line1 IS NOT NULL OR zip IS NOT NULL GROUP BY ALL
+), listed AS (
+    SELECT person_ref, list({age: age, a: {line1: line1, line2: line2, city: city, zip: zip}}) AS aged FROM one GROUP BY person_ref
 )
-SELECT person_ref, list(a ORDER BY age DESC, a) AS addresses FROM one GROUP BY person_ref;
+SELECT person_ref, list_transform(list_reverse_sort(aged), lambda x: x.a) AS addresses FROM listed;
 
 CREATE OR REPLACE TEMP TABLE called_at AS
 SELECT person_ref, list(DISTINCT phone ORDER BY phone) AS phones FROM entity_address WHERE phone IS NOT NULL GROUP BY person_ref;
@@ -78,7 +81,7 @@ SELECT s.person_ref, list(DISTINCT s.other ORDER BY s.other) AS related, min(s.b
 FROM side s LEFT JOIN named n ON n.person_ref = s.other
 WHERE s.person_ref IS NOT NULL AND s.other IS NOT NULL GROUP BY s.person_ref;
 
-CREATE OR REPLACE TEMP TABLE people_of_entities AS
+CREATE OR REPLACE TEMP VIEW people_of_entities AS
 SELECT f.person_ref AS record_id, f.source, n.given, n.middle, n.surname, n.suffix, n.other_names,
     coalesce(d.birth_date, d.about) AS birth_date,
     CASE WHEN d.birth_date IS NOT NULL THEN d.precision WHEN d.about IS NOT NULL THEN 'estimated' END AS birth_precision,

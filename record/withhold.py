@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
 
+from linkage.entities import READ
 from record.in_force import (
     CONTAINERS,
     DEFINED_BY,
@@ -19,11 +20,10 @@ from record.in_force import (
     bearing_references,
     only_row,
     person_references,
-    working_database,
 )
 from standard.schema import Entity, entities
 from store import ledger as tables
-from store.home import literal, quoted, written_whole
+from store.home import literal, quoted
 from store.ledger import Ledger
 
 REFERENCE_SCHEMA = pa.schema([("ref", pa.string()), ("reason", pa.string())])
@@ -34,11 +34,6 @@ EXISTENCE_ONLY = ("person", "consent")
 
 WITHHELD_CLASSES = ("confidential_address",)
 """Columns of these classes keep their rows but are published empty."""
-
-LINKED_ENTITIES = (
-    "person", "person_name", "person_identifier", "person_demographic", "address", "relationship",
-)  # fmt: skip
-"""What linkage reads of the entity tables."""
 
 
 @dataclass(frozen=True)
@@ -70,53 +65,24 @@ def orders_in_force(ledger: Ledger) -> pa.Table:
     return pa.table([[row[0] for row in found], [row[1] for row in found]], schema=REFERENCE_SCHEMA)
 
 
-def withheld_people(paths: Mapping[str, Path], *, orders: pa.Table, restricted: pa.Table, temp: Path) -> pa.Table:
-    """The persons' references that no stage after this may see at all.
-
-    Args:
-        paths: Entity -> Parquet of all rows in force.
-        orders: References under an order (ref, reason).
-        restricted: References restricted by a row in force (ref, reason).
-        temp: Folder below the home in which work may spill.
-
-    Returns:
-        ref, reason; sorted by ref.
-    """
-    with working_database(temp) as con:
-        attach_in_force(con, paths)
-        _withhold_wholly(con, orders, restricted)
-        query = """
-            SELECT DISTINCT w.ref, w.reason FROM withheld w JOIN in_force.person p ON p.person_ref = w.ref ORDER BY 1
-        """
-        return con.sql(query).to_arrow_table()
-
-
 def entities_to_link(
-    paths: Mapping[str, Path], *, orders: pa.Table, restricted: pa.Table, into: Path
-) -> dict[str, Path]:
-    """Writes what linkage reads without any row about a person who is withheld wholly.
+    con: duckdb.DuckDBPyConnection, paths: Mapping[str, Path], *, orders: pa.Table, restricted: pa.Table
+) -> dict[str, str]:
+    """Makes views of what linkage reads, without any row about a person who is withheld wholly.
 
     Args:
+        con: A new connection; it gets the tables and views of `withhold`.
         paths: Entity -> Parquet of all rows in force.
         orders: References under an order (ref, reason).
         restricted: References restricted by a row in force (ref, reason).
-        into: Folder (below the home) for the Parquet files.
 
     Returns:
-        Entity -> Parquet, for the entities that linkage reads.
+        Entity -> its view, for the entities that linkage reads.
     """
-    with working_database(into) as con:
-        attach_in_force(con, paths)
-        _withhold_wholly(con, orders, restricted)
-        _judge_rows(con)
-        return {name: _write_visible(con, name, into) for name in LINKED_ENTITIES}
-
-
-def _write_visible(con: duckdb.DuckDBPyConnection, name: str, into: Path) -> Path:
-    path = into / f"{name}.parquet"
-    with written_whole(path) as part:
-        con.execute(f"COPY (FROM visible.{quoted(name)}) TO {literal(part)} (FORMAT parquet)")
-    return path
+    attach_in_force(con, paths)
+    _withhold_wholly(con, orders, restricted)
+    _judge_rows(con)
+    return {name: f"visible.{quoted(name)}" for name in READ}
 
 
 def withhold(con: duckdb.DuckDBPyConnection, withholding: Withholding, *, persons: str) -> None:
@@ -185,7 +151,7 @@ WHERE NOT permits AND still_ahead IS NOT TRUE AND for_all AND NOT EXISTS (
 
 
 def _make_participation(con: duckdb.DuckDBPyConnection) -> None:
-    """Views: who takes part in which case or report, who has events of their own, who is said to be who."""
+    """Who takes part in which case or report (a table), who has events of their own, who is said to be who (views)."""
     parts, alone = [], []
     for name, entity in entities().items():
         containers = [column for column in CONTAINERS if column in entity.columns]
@@ -199,7 +165,7 @@ def _make_participation(con: duckdb.DuckDBPyConnection) -> None:
                 unless = " AND ".join([f"{c} IS NULL" for c in containers] or ["true"])
                 unless += f" AND {_any_withheld(entity)}"
                 alone.append(f"SELECT {person} AS person FROM in_force.{quoted(name)} WHERE {unless}")
-    con.execute(f"CREATE TEMP VIEW part AS SELECT * FROM ({' UNION '.join(parts)}) WHERE person IS NOT NULL")
+    con.execute(f"CREATE TEMP TABLE part AS SELECT * FROM ({' UNION '.join(parts)}) WHERE person IS NOT NULL")
     con.execute(f"CREATE TEMP VIEW own_event AS {' UNION ALL '.join(alone)}")
     con.execute(f"""
         CREATE TEMP VIEW same_person_said AS

@@ -6,7 +6,6 @@ from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from record_rows import (
     ANA,
@@ -33,8 +32,9 @@ from record_rows import (
 from record.in_force import DEFINED_BY, PERSON_PARTNERS, SAME_PERSON
 from record.publish import publish
 from record.reader import Record, open_record
-from record.withhold import REFERENCE_SCHEMA, entities_to_link, withheld_people
+from record.withhold import REFERENCE_SCHEMA, entities_to_link
 from standard.schema import entities
+from store.home import connect
 
 
 def table(*rows: tuple[str, str]) -> pa.Table:
@@ -220,13 +220,11 @@ def test_a_refusal_covers_every_reference_the_agency_has_for_the_person(tmp_path
 def test_linkage_sees_no_row_about_a_person_withheld_wholly(tmp_path: Path) -> None:
     paths = write_entities(tmp_path / "in", COUNTY)
     orders, restricted = table((CASE, "sealed")), table((ANA_CLIENT, "restricted"))
-    gone = withheld_people(paths, orders=orders, restricted=restricted, temp=tmp_path)
-    assert gone.to_pylist() == [
-        {"ref": ANA_CLIENT, "reason": "restricted"},
-        {"ref": ANA_MOTHER, "reason": "sealed"},
-    ]
-    kept = entities_to_link(paths, orders=orders, restricted=restricted, into=tmp_path / "link")
-    text = "\n".join(str(pq.read_table(path).to_pylist()) for path in kept.values())
+    with connect() as con:
+        views = entities_to_link(con, paths, orders=orders, restricted=restricted)
+        gone = con.sql("SELECT ref, reason FROM withheld SEMI JOIN in_force.person ON ref = person_ref ORDER BY 1")
+        assert gone.fetchall() == [(ANA_CLIENT, "restricted"), (ANA_MOTHER, "sealed")]
+        text = "\n".join(str(con.sql(f"FROM {view}").fetchall()) for view in views.values())
     assert ANA_CLIENT not in text
     assert ANA_MOTHER not in text
     assert ANA_COURT in text
@@ -243,5 +241,6 @@ def test_rows_in_force_are_published_or_counted_as_withheld(tmp_path: Path) -> N
 
 def test_nothing_is_withheld_where_nothing_asks_for_it(tmp_path: Path) -> None:
     paths = write_entities(tmp_path / "in", COUNTY)
-    none = withheld_people(paths, orders=NONE_RESTRICTED, restricted=NONE_RESTRICTED, temp=tmp_path)
-    assert none.num_rows == 0
+    with connect() as con:
+        entities_to_link(con, paths, orders=NONE_RESTRICTED, restricted=NONE_RESTRICTED)
+        assert con.sql("FROM withheld").fetchall() == []
