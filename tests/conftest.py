@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,15 @@ SHARED = ROOT.parent / "shared"
 sys.path.insert(0, str(ROOT))  # so that tests.servers is found from wherever the tests are started
 
 from tests.servers import PostgresServer, ServerMissing, SftpServer, postgres_server, sftp_server  # noqa: E402
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where the servers are said to be there (KITH_SERVERS_REQUIRED), a test that misses one fails."""
+    report = yield
+    if report.skipped and "apt-get install" in str(report.longrepr) and os.environ.get("KITH_SERVERS_REQUIRED"):
+        report.outcome = "failed"
+    return report
 
 
 @pytest.fixture(scope="session")
