@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
@@ -16,6 +17,8 @@ from flows.terminal import HERE, HomeOption, JsonOption, answer, home_at, show_f
 from standard.errors import BusyError
 from store.home import Home
 from store.runs import is_held, lock_file
+
+log = logging.getLogger(__name__)
 
 AgencyOption = Annotated[
     list[str] | None, typer.Option("--agency", help="Only this agency's sources (may be given several times).")
@@ -87,6 +90,7 @@ def serve(home: HomeOption = HERE) -> None:
         use_server(at, url)
         from flows.serve_agencies import serve_agencies
 
+        log.info("Prefect's page: %s (user and password: keys/prefect_api)", url.removesuffix("/api"))
         serve_agencies(at, settings, agencies)
 
 
