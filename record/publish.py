@@ -308,7 +308,8 @@ def _commit(
     values = sa.select(*(sa.literal(value, s.c[name].type) for name, value in row.items()))
     insert = s.insert().from_select(list(row), values.where(~sa.exists(siblings), ~sa.exists(younger)))
     with ledger.writing() as connection:
-        if connection.execute(insert).rowcount != 1:
+        # Without the option psycopg says -1 of an INSERT.
+        if connection.execute(insert.execution_options(preserve_rowcount=True)).rowcount != 1:
             raise _younger_run()
         known = {"snapshot_id": manifest["snapshot_id"], "at": at, "cause": inputs.cause}
         for events in _batches(inputs.person_events) if inputs.person_events else ():
