@@ -1,4 +1,4 @@
-"""A small exchange for tests: a school district that sends files and a court with a database; all people are invented."""
+"""A small exchange for tests: a school district that sends files, a court with a database; all people are invented."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ COURT = {
         feed: party
         title: Everybody who takes part in a case
         source: replica
-        arrives: {table: party, watermark: changed_at, overlap: 1 day, census: true, schedule: "0 2 * * *", grace: 6 hours}
+        arrives:
+          {table: party, watermark: changed_at, overlap: 1 day, census: true, schedule: "0 2 * * *", grace: 6 hours}
         format: {kind: table}
         holds: changes
         key: [party_no]
