@@ -76,6 +76,10 @@ def check_batch(
     with _told_without_values(batch), connect(temp=batch.folder / ".spill") as con:
         dispositions.open_batch(con, batch, feed, states)
         held = batch.hold if batch.hold not in overrule else None
+        if held == "unlisted":
+            # No manifest has to prove whole what a later file has already replaced.
+            dispositions.withhold_superseded(con, batch, feed, before, standing)
+            held = held if _one(con, "SELECT count(*) FROM open_rows") else None
         judged = _Judged([], [])
         if held is None:
             judged = _judge(con, batch, feed, states=states, before=before, standing=standing)

@@ -94,6 +94,14 @@ def test_a_full_file_older_than_the_one_in_force_is_withheld(intake: Intake) -> 
     assert intake.in_force("roll", "_key", "grade") == [("0001", "06")]
 
 
+@pytest.mark.parametrize(("as_of", "goes"), [(MONDAY, "superseded_by_newer"), (date(2026, 4, 6), "unlisted")])
+def test_an_unlisted_file_is_held_unless_a_later_one_has_replaced_it(intake: Intake, as_of: date, goes: str) -> None:
+    intake.load("roll", [{"number": "0001", "grade": "06"}], as_of=NEXT_MONDAY)
+    unlisted = intake.load("roll", [{"number": "0001", "grade": "05"}], as_of=as_of, hold="unlisted")
+    assert [reason for _, _, reason in went(unlisted)] == [goes]
+    assert intake.in_force("roll", "_key", "grade") == [("0001", "06")]
+
+
 def test_a_full_file_is_superseded_only_where_the_later_one_speaks(tmp_path: Path) -> None:
     declared = feed("roll", holds="full", window=["year"], elements={"number": "identifier", "year": "text"})
     intake = Intake(Home(tmp_path), {"roll": declared})
