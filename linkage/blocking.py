@@ -36,9 +36,7 @@ def block(con: duckdb.DuckDBPyConnection, *, cap: int) -> list[SkippedBlocks]:
             f"FROM (SELECT id, given, surname, unnest({column}) AS {value} FROM usable)"
         )
     keys = KEYS.read_text(encoding="utf-8")
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE block_key AS SELECT DISTINCT rule, key, id FROM ({keys}) WHERE key IS NOT NULL"
-    )
+    con.execute(f"CREATE OR REPLACE TEMP TABLE block_key AS SELECT rule, key, id FROM ({keys}) WHERE key IS NOT NULL")
     con.execute(
         "CREATE OR REPLACE TEMP TABLE block_size AS SELECT key, any_value(rule) AS rule, count(*) AS records "
         "FROM block_key GROUP BY key HAVING count(*) > 1"

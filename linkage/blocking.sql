@@ -1,8 +1,9 @@
--- Keys under which two records are compared: a rule's name, the value as a hash, the record. One SELECT a rule.
+-- Keys under which two records are compared: a rule's name, the value as a hash, the record. One SELECT a rule; it
+-- gives a record a key once.
 
 SELECT 'same_as' AS rule, hash(same_as) AS key, id FROM mention WHERE same_as IS NOT NULL
 UNION ALL SELECT 'same_as', hash(record_id), id FROM mention
-    WHERE record_id IN (SELECT same_as FROM mention)
+    WHERE record_id IN (SELECT same_as FROM mention) AND same_as IS DISTINCT FROM record_id
 UNION ALL SELECT 'ssn', hash('ssn', ssn), id FROM usable WHERE ssn IS NOT NULL
 UNION ALL SELECT 'student_id', hash('student_id', student_id), id FROM usable WHERE student_id IS NOT NULL
 UNION ALL SELECT 'identifier', hash('identifier', unnest(identifiers)), id FROM usable
@@ -26,7 +27,7 @@ UNION ALL SELECT 'given, surname part', hash('names', form, part), id
 UNION ALL SELECT 'home', hash('home', home), id FROM at_home WHERE others <= 30
 UNION ALL SELECT 'home, given', hash('home', home, given[1]), id FROM at_home WHERE others > 30 AND given IS NOT NULL
 UNION ALL SELECT 'home, surname', hash('home', home, surname[1:3]), id FROM at_home WHERE others > 30 AND surname IS NOT NULL
-UNION ALL SELECT 'house number, given', hash('number', regexp_extract(home, '^[0-9]+'), form), id
+UNION ALL SELECT DISTINCT 'house number, given', hash('number', regexp_extract(home, '^[0-9]+'), form), id
     FROM (SELECT id, form, unnest(homes) AS home FROM with_form) WHERE regexp_matches(home, '^[0-9]')
 UNION ALL SELECT 'phone', hash('phone', phone), id FROM at_phone WHERE others <= 30
 UNION ALL SELECT 'phone, given', hash('phone', phone, given[1]), id FROM at_phone WHERE others > 30 AND given IS NOT NULL

@@ -101,6 +101,7 @@ def link_people(
     with tempfile.TemporaryDirectory(dir=into, prefix=".spill-") as spill, _connect(chosen, Path(spill)) as con:
         missing = read_people(con, people, columns)
         standardise(con)
+        con.execute("DROP TABLE people")
         clock.lap("standardise")
         skipped = block(con, cap=chosen.block_cap)
         clock.lap("block")

@@ -24,8 +24,6 @@ FREQUENCY_PRIOR = 5_000
 LEAST_POPULATION = 16_384
 PAIRS_AT_ONCE = 1_000_000
 Scorer: TypeAlias = Linker
-# Pairs an agency itself says are one person, whatever they weigh.
-STATED = "(id_l, id_r) IN (SELECT (id_l, id_r) FROM stated)"
 
 for noisy in ("splink", "splink.internals"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
@@ -113,29 +111,34 @@ def score(
             gamma_* (-1 not known) and weight mw_*; mw_tf_adj_* is what the frequency of the name adds.
         least_weight: Pairs below it are left out, unless the agency itself states them.
     """
+    stated = "false" if least_weight is None else "(id_l, id_r) IN (SELECT (id_l, id_r) FROM stated)"
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE pair_queue AS SELECT row_number() OVER () - 1 AS n, id_l, id_r FROM {pairs}"
+        f"""CREATE OR REPLACE TEMP TABLE pair_queue AS SELECT id_l, id_r, stated,
+            (row_number() OVER (PARTITION BY stated) - 1) // {PAIRS_AT_ONCE} AS batch
+        FROM (SELECT id_l, id_r, {stated} AS stated FROM {pairs})"""
     )
-    count = int(con.sql("SELECT count(*) FROM pair_queue").fetchall()[0][0])
-    keep = "" if least_weight is None else f"WHERE match_weight >= {least_weight} OR {STATED}"
-    for batch in range(max(1, -(-count // PAIRS_AT_ONCE))):
-        predicted = _predict(con, scorer, batch)
-        make = f"CREATE OR REPLACE TEMP TABLE {into} AS" if batch == 0 else f"INSERT INTO {into}"
+    batches = con.sql("SELECT DISTINCT stated, batch FROM pair_queue ORDER BY ALL").fetchall() or [(False, 0)]
+    for number, (is_stated, batch) in enumerate(batches):
+        part = f"FROM pair_queue WHERE stated = {is_stated} AND batch = {batch}"
+        predicted = _predict(con, scorer, part, least_weight=None if is_stated else least_weight)
+        make = f"CREATE OR REPLACE TEMP TABLE {into} AS" if number == 0 else f"INSERT INTO {into}"
         con.execute(
             f"{make} SELECT id_l, id_r, match_weight AS weight, match_probability AS probability, "
-            f"COLUMNS('^(gamma|mw)_.*') FROM {predicted.physical_name} {keep}"
+            f"COLUMNS('^(gamma|mw)_.*') FROM {predicted.physical_name}"
         )
         predicted.drop_table_from_database_and_remove_from_cache()
     con.execute("DROP TABLE pair_queue; DROP TABLE pair_batch")
 
 
-def _predict(con: duckdb.DuckDBPyConnection, linker: Scorer, batch: int) -> SplinkDataFrame:
+def _predict(
+    con: duckdb.DuckDBPyConnection, linker: Scorer, pairs: str, *, least_weight: float | None
+) -> SplinkDataFrame:
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE pair_batch AS SELECT '0' AS match_key, id_l AS join_key_l, id_r AS join_key_r "
-        f"FROM pair_queue WHERE n // {PAIRS_AT_ONCE} = {batch}"
+        "CREATE OR REPLACE TEMP TABLE pair_batch AS "
+        f"SELECT '0' AS match_key, id_l AS join_key_l, id_r AS join_key_r {pairs}"
     )
     linker.table_management.register_blocked_pairs_for_predict(linker._db_api.register("pair_batch"))
-    return linker.inference.predict(warning_mode="never")
+    return linker.inference.predict(threshold_match_weight=least_weight, warning_mode="never")
 
 
 def _prior(con: duckdb.DuckDBPyConnection) -> float:

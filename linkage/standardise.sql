@@ -13,14 +13,13 @@ CREATE OR REPLACE TEMP MACRO one_digit(x) AS x = repeat(x[1], len(x));
 CREATE OR REPLACE TEMP MACRO generation(s) AS
     CASE letters(s) WHEN 'SR' THEN 1 WHEN 'JR' THEN 2 WHEN 'II' THEN 2 WHEN 'III' THEN 3 WHEN 'IV' THEN 4 END;
 
-CREATE OR REPLACE TEMP TABLE mention_source AS
-SELECT row_number() OVER (ORDER BY record_id)::INTEGER AS id, source FROM people;
+CREATE OR REPLACE TEMP TABLE mention_number AS
+SELECT rowid AS place, row_number() OVER (ORDER BY record_id)::INTEGER AS id FROM people;
+CREATE OR REPLACE TEMP VIEW numbered AS SELECT id, p.* FROM people p JOIN mention_number n ON n.place = p.rowid;
 
 -- Every name of every record; main names first. A name that only says that there is none is no name.
 CREATE OR REPLACE TEMP TABLE mention_name AS
-WITH numbered AS (
-    SELECT row_number() OVER (ORDER BY record_id)::INTEGER AS id, * FROM people
-), named AS (
+WITH named AS (
     SELECT id, true AS main, given, middle, surname FROM numbered
     UNION ALL
     SELECT id, false, n.given, n.middle, n.surname
@@ -49,7 +48,7 @@ GROUP BY given;
 -- bears may be a typing error of another.
 CREATE OR REPLACE TEMP TABLE given_spread AS
 SELECT given, greatest(count(DISTINCT surname), count(DISTINCT source)) AS spread
-FROM mention_name JOIN mention_source USING (id) WHERE given IS NOT NULL GROUP BY given;
+FROM mention_name JOIN (SELECT id, source FROM numbered) USING (id) WHERE given IS NOT NULL GROUP BY given;
 
 CREATE OR REPLACE TEMP TABLE mention_names AS
 SELECT id,
@@ -72,9 +71,7 @@ GROUP BY id;
 
 -- Addresses: number and street without the unit, words in their short form.
 CREATE OR REPLACE TEMP TABLE mention_address AS
-WITH numbered AS (
-    SELECT row_number() OVER (ORDER BY record_id)::INTEGER AS id, addresses FROM people
-), one AS (
+WITH one AS (
     SELECT id, unnest(addresses) AS a, generate_subscripts(addresses, 1) AS n FROM numbered
 ), cleaned AS (
     SELECT id, n, digits(a.zip)[1:5] AS zip,
@@ -93,7 +90,7 @@ FROM short;
 
 CREATE OR REPLACE TEMP TABLE mention_phone AS
 SELECT id, right(digits(phone), 10) AS phone
-FROM (SELECT row_number() OVER (ORDER BY record_id)::INTEGER AS id, unnest(phones) AS phone FROM people)
+FROM (SELECT id, unnest(phones) AS phone FROM numbered)
 WHERE len(digits(phone)) >= 7 AND NOT one_digit(digits(phone));
 
 -- A value that very many surnames share names a place or an office, not a home or a person.
@@ -104,14 +101,12 @@ UNION ALL
 SELECT 'phone', phone FROM mention_phone JOIN mention_names USING (id)
 GROUP BY phone HAVING count(DISTINCT surname) > 12
 UNION ALL
-SELECT 'ssn', digits(ssn) FROM (SELECT row_number() OVER (ORDER BY record_id)::INTEGER AS id, ssn FROM people)
+SELECT 'ssn', digits(ssn) FROM (SELECT id, ssn FROM numbered)
 JOIN mention_names USING (id) WHERE digits(ssn) IS NOT NULL
 GROUP BY digits(ssn) HAVING count(DISTINCT given) > 4 AND count(DISTINCT surname) > 4;
 
 CREATE OR REPLACE TEMP TABLE mention_part AS
-WITH numbered AS (
-    SELECT row_number() OVER (ORDER BY record_id)::INTEGER AS id, * FROM people
-), home AS (
+WITH home AS (
     SELECT id, list(DISTINCT key ORDER BY key) FILTER (key IS NOT NULL) AS homes,
         list(DISTINCT zip ORDER BY zip) FILTER (zip IS NOT NULL) AS zips,
         arg_min(street, n) FILTER (street IS NOT NULL) AS street
@@ -155,4 +150,6 @@ FROM mention_part m LEFT JOIN (
     SELECT surname, birth, count(DISTINCT given) FILTER (len(given) > 1) AS names
     FROM mention_part WHERE birth IS NOT NULL GROUP BY surname, birth
 ) d ON d.surname = m.surname AND d.birth = m.birth;
-DROP TABLE mention_part;
+DROP TABLE mention_part; DROP TABLE mention_names; DROP TABLE mention_name; DROP TABLE mention_address;
+DROP TABLE mention_phone; DROP TABLE crowd; DROP TABLE given_form; DROP TABLE given_spread;
+DROP VIEW numbered; DROP TABLE mention_number;
