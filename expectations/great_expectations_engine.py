@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, reduce
+from itertools import chain
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from expectations.compile import Outcome, holds_mostly
 from expectations.kinds import Scope
@@ -18,10 +20,10 @@ from standard.errors import AccountError
 from store.home import quoted
 
 ROWS_AT_ONCE = 200_000
-"""Rows of a relation that are in memory as a data frame at one time."""
+"""Rows of a relation, or distinct values of its columns, that are in memory as a data frame at one time."""
 
 _COUNTS = {"result_format": "BASIC", "partial_unexpected_count": 0, "exclude_unexpected_values": True}
-_IDS = _COUNTS | {"result_format": "COMPLETE", "unexpected_index_column_names": ["_record"]}
+_IDS = _COUNTS | {"result_format": "COMPLETE", "return_unexpected_index_query": False}
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,6 @@ class _Engine:
     gx: Any
     expectations: Any
     suite: Any
-    column: Any
     batch_definition: Any
 
 
@@ -42,16 +43,18 @@ def _engine() -> _Engine:
     import great_expectations.expectations as gxe
     from great_expectations.core.expectation_suite import ExpectationSuite
     from great_expectations.data_context.types.base import ProgressBarsConfig
-    from great_expectations.expectations.row_conditions import Column
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     asset = context.data_sources.add_pandas("kith").add_dataframe_asset("rows")
-    return _Engine(gx, gxe, ExpectationSuite, Column, asset.add_batch_definition_whole_dataframe("batch"))
+    return _Engine(gx, gxe, ExpectationSuite, asset.add_batch_definition_whole_dataframe("batch"))
 
 
 def expectation_suite(checks: Sequence[Check]) -> Any:
-    """The checks as a Great Expectations ExpectationSuite; each expectation bears its check's id in `meta`."""
+    """The checks as a Great Expectations ExpectationSuite; each expectation bears its check's id in `meta`.
+
+    A condition is not in it: Great Expectations is given the rows for which it is true.
+    """
     engine = _engine()
     suite = engine.suite(name="batch")
     for check in checks:
@@ -60,7 +63,7 @@ def expectation_suite(checks: Sequence[Check]) -> Any:
 
 
 def _expectation(engine: _Engine, check: Check) -> Any:
-    name = "".join(word.capitalize() for word in check.expect.split("_")).replace("ValuesAToBe", "ValuesAToBe")
+    name = "".join(word.capitalize() for word in check.expect.split("_"))
     given: dict[str, Any] = dict(check.arguments) | dict(check.kind.extra)
     if check.kind.columns == 1:
         given["column"] = check.columns[0]
@@ -70,108 +73,146 @@ def _expectation(engine: _Engine, check: Check) -> Any:
         given["column_list"] = list(check.columns)
     if check.kind.judges_rows and check.kind.columns < 3:
         given["mostly"] = check.mostly
-    if check.condition:
-        given["row_condition"] = engine.column(check.condition) == True  # noqa: E712
     return getattr(engine.expectations, name)(**given, meta={"id": check.id})
 
 
 def validate(con: duckdb.DuckDBPyConnection, checks: Sequence[Check], relation: str) -> list[Outcome]:
-    """Lets Great Expectations judge a relation, in parts of bounded size whose counts are put together.
+    """Lets Great Expectations judge a relation, in frames of bounded size.
 
-    Checks of single rows get the rows part by part; checks of equal values get parts made by the hash of the value,
-    so that equal values are in one part; checks of a whole column get that column alone.
+    Whether a single row is as expected depends on nothing but the values of its columns. So Great Expectations is given
+    each distinct value once, and what it finds counts for all rows that have it; checks that ask the same of several
+    columns are asked together. Checks of equal values get parts made by the hash of the value, so that equal values are
+    in one part; checks of a whole column get that column alone.
 
     Raises:
         AccountError: Great Expectations could not evaluate an expectation.
     """
-    total = int(con.execute(f"SELECT count(*) FROM {relation}").fetchall()[0][0])
-    found: dict[str, Outcome] = {}
-    for part in _parts(con, checks, relation, total):
-        for name, outcome in part.items():
-            found[name] = _together(found[name], outcome) if name in found else outcome
+    of_rows = [check for check in checks if check.kind.scope is Scope.ROW]
+    found = {outcome.id: outcome for outcome in _by_distinct_values(con, of_rows, relation)}
+    for check in checks:
+        if check.kind.scope is Scope.EQUALS:
+            found[check.id] = _by_parts(con, check, relation)
+        elif check.kind.scope is not Scope.ROW:
+            distinct = "DISTINCT" if check.kind.scope is Scope.DISTINCT else ""
+            found[check.id] = _judge(con, check, f"SELECT {distinct} {_names(check)} FROM {_chosen(check, relation)}")
     return [_settled(found[check.id], check.mostly) for check in checks]
 
 
-def _parts(
-    con: duckdb.DuckDBPyConnection, checks: Sequence[Check], relation: str, total: int
-) -> Iterator[dict[str, Outcome]]:
-    whole = total <= ROWS_AT_ONCE
-    together = [check for check in checks if not _apart(check) and (whole or check.kind.scope is Scope.ROW)]
-    yield from _by_rows(con, together, relation, total)
+@dataclass(frozen=True)
+class _Alike:
+    """Checks that ask the same of columns of the same types: one expectation on the values of all of them.
+
+    In the frame they are `number`n (which of the checks), `rows`n (how many rows have these values; 0 where other
+    expectations of the suite have more values to look at) and `v`n_0, `v`n_1 (the values), n being its own number.
+    """
+
+    n: int
+    checks: Sequence[Check]
+
+    @property
+    def values(self) -> list[str]:
+        return [f"v{self.n}_{place}" for place in range(len(self.checks[0].columns))]
+
+    @property
+    def asked(self) -> Check:
+        return replace(self.checks[0], columns=tuple(self.values))
+
+    @property
+    def columns_sql(self) -> str:
+        counted = (f"coalesce({name}{self.n}, 0) AS {name}{self.n}" for name in ("number", "rows"))
+        return ", ".join([*counted, *self.values])
+
+    def distinct_sql(self, relation: str) -> str:
+        return " UNION ALL ".join(
+            f"SELECT {number} AS number{self.n}, count(*) AS rows{self.n}, "
+            + ", ".join(f"{quoted(c)} AS {v}" for c, v in zip(check.columns, self.values, strict=True))
+            + f" FROM {_chosen(check, relation)} GROUP BY {', '.join(quoted(c) for c in check.columns)}"
+            for number, check in enumerate(self.checks)
+        )
+
+    def judged(self, frame: Any, result: Any) -> list[Outcome]:
+        """What came of the checks on the rows of a frame."""
+        considered = frame if self.asked.kind.nulls_count else frame.dropna(subset=self.values)
+        unexpected = frame.loc[list(result.result["unexpected_index_list"])]
+        counts = zip(self.checks, self._rows(considered), self._rows(unexpected), strict=True)
+        return [Outcome(check.id, failing == 0, rows, failing) for check, rows, failing in counts]
+
+    def _rows(self, frame: Any) -> list[int]:
+        import numpy as np
+
+        rows = np.bincount(frame[f"number{self.n}"], frame[f"rows{self.n}"], minlength=len(self.checks))
+        return [int(each) for each in rows]
+
+
+def _by_distinct_values(con: duckdb.DuckDBPyConnection, checks: Sequence[Check], relation: str) -> Iterator[Outcome]:
+    """Judges checks of single rows by the distinct values of their columns, each with the number of its rows."""
+    lists = _alike(con, checks, relation)
+    if not lists:
+        return
+    columns = ", ".join(alike.columns_sql for alike in lists)
+    sides = " POSITIONAL JOIN ".join(f"({alike.distinct_sql(relation)}) side{alike.n}" for alike in lists)
+    found: dict[str, Outcome] = {}
+    for frame in _frames(con, f"SELECT {columns} FROM {sides}"):
+        results = _results(frame, [alike.asked for alike in lists], _IDS)
+        for outcome in chain.from_iterable(alike.judged(frame, results[alike.asked.id]) for alike in lists):
+            found[outcome.id] = _together(found[outcome.id], outcome) if outcome.id in found else outcome
+    yield from found.values()
+
+
+def _frames(con: duckdb.DuckDBPyConnection, query: str) -> Iterator[Any]:
+    """The rows of a query in data frames of bounded size; at least one, so that expectations on no row are asked."""
+    reader = con.sql(query).to_arrow_reader(ROWS_AT_ONCE)
+    gathered = [reader.schema.empty_table()]
+    for batch in chain(reader, [None]):
+        if batch is None or sum(part.num_rows for part in gathered) + batch.num_rows > ROWS_AT_ONCE:
+            yield pa.concat_tables(gathered).to_pandas(date_as_object=False)
+            gathered = []
+        if batch is not None:
+            gathered.append(pa.Table.from_batches([batch]))
+
+
+def _alike(con: duckdb.DuckDBPyConnection, checks: Iterable[Check], relation: str) -> list[_Alike]:
+    types = {name: kind for name, kind, *_ in con.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()}
+    lists: dict[tuple[object, ...], list[Check]] = {}
     for check in checks:
-        if check in together:
-            continue
-        if check.kind.scope is Scope.ROW:
-            chosen = f"(SELECT * FROM {relation} WHERE {quoted(check.condition or '')})"
-            yield from _by_rows(con, [replace(check, condition=None)], chosen, total)
-        elif check.kind.scope is Scope.EQUALS:
-            yield from _by_value(con, check, relation, total)
-        else:
-            distinct = "DISTINCT" if check.kind.scope is Scope.DISTINCT else ""
-            yield _judge(_frame(con, f"SELECT {distinct} {_names([check])} FROM {relation}"), [check])
+        asked = (check.expect, repr(check.arguments), *(types[column] for column in check.columns))
+        lists.setdefault(asked, []).append(check)
+    return [_Alike(n, alike) for n, alike in enumerate(lists.values())]
 
 
-def _apart(check: Check) -> bool:
-    """Whether Great Expectations must be given the rows of a condition rather than the condition."""
-    return check.condition is not None and not check.kind.takes_condition
+def _chosen(check: Check, relation: str) -> str:
+    """The rows that a check looks at by its condition."""
+    return f"(SELECT * FROM {relation} WHERE {quoted(check.condition)})" if check.condition else relation
 
 
-def _by_rows(
-    con: duckdb.DuckDBPyConnection, checks: Sequence[Check], relation: str, total: int
-) -> Iterator[dict[str, Outcome]]:
-    if not checks:
-        return
-    columns = _names(checks)
-    if total <= ROWS_AT_ONCE:
-        yield _judge(_frame(con, f"SELECT _record, {columns} FROM {relation}"), checks)
-        return
-    [(highest,)] = con.execute(f"SELECT coalesce(max(_record), 0) FROM {relation}").fetchall()
-    for start in range(0, int(highest) + 1, ROWS_AT_ONCE):
-        where = f"_record >= {start} AND _record < {start + ROWS_AT_ONCE}"
-        yield _judge(_frame(con, f"SELECT _record, {columns} FROM {relation} WHERE {where}"), checks)
+def _by_parts(con: duckdb.DuckDBPyConnection, check: Check, relation: str) -> Outcome:
+    chosen = _chosen(check, relation)
+    [(total,)] = con.execute(f"SELECT count(*) FROM {chosen}").fetchall()
+    parts = max(1, math.ceil(int(total) / ROWS_AT_ONCE))
+    where = f"hash({_names(check)}) % {parts}"
+    judged = (_judge(con, check, f"SELECT {_names(check)} FROM {chosen} WHERE {where} = {n}") for n in range(parts))
+    return reduce(_together, judged)
 
 
-def _by_value(con: duckdb.DuckDBPyConnection, check: Check, relation: str, total: int) -> Iterator[dict[str, Outcome]]:
-    keys = ", ".join(quoted(column) for column in check.columns)
-    buckets = math.ceil(total / ROWS_AT_ONCE)
-    for bucket in range(buckets):
-        where = f"hash({keys}) % {buckets} = {bucket}"
-        yield _judge(_frame(con, f"SELECT {_names([check])} FROM {relation} WHERE {where}"), [check])
+def _names(check: Check) -> str:
+    return ", ".join(quoted(column) for column in check.columns) or "true"
 
 
-def _names(checks: Sequence[Check]) -> str:
-    names = {column for check in checks for column in (*check.columns, check.condition) if column}
-    return ", ".join(quoted(name) for name in sorted(names)) or "true"
-
-
-def _frame(con: duckdb.DuckDBPyConnection, query: str) -> Any:
-    return con.sql(query).df()
-
-
-def _judge(frame: Any, checks: Sequence[Check], result_format: Mapping[str, Any] | None = None) -> dict[str, Outcome]:
-    results = _results(frame, checks, result_format or _COUNTS)
-    return {check.id: _outcome(check, results[check.id]) for check in checks if check.id in results}
+def _judge(con: duckdb.DuckDBPyConnection, check: Check, query: str) -> Outcome:
+    [result] = _results(con.sql(query).df(), [check], _COUNTS).values()
+    return _outcome(check, result)
 
 
 def _results(frame: Any, checks: Sequence[Check], result_format: Mapping[str, Any]) -> dict[str, Any]:
-    if not checks:
-        return {}
     batch = _engine().batch_definition.get_batch(batch_parameters={"dataframe": frame})
-    # Great Expectations keeps one of several equal expectations, which different entities may well have.
-    asked = {
-        check.id: (check.expect, check.columns, repr(check.arguments), check.condition, check.mostly)
-        for check in checks
-    }
-    once = {asked[check.id]: check for check in checks}
-    validated = batch.validate(expectation_suite(list(once.values())), result_format=dict(result_format))
-    answers = {asked[result.expectation_config.meta["id"]]: result for result in validated.results}
-    results = {check.id: answers[asked[check.id]] for check in checks}
-    for name, result in results.items():
-        if result.exception_info.get("raised_exception", True):
+    validated = batch.validate(expectation_suite(checks), result_format=dict(result_format))
+    results = {str(result.expectation_config.meta["id"]): result for result in validated.results}
+    for check in checks:
+        if results[check.id].exception_info.get("raised_exception", True):
             # What Great Expectations says of an exception may hold a value; only its place is passed on.
             raise AccountError(
-                f"Great Expectations could not evaluate the expectation {name}",
-                where=f"expectations/suites/{name.split('.')[0]}.yaml",
+                f"Great Expectations could not evaluate the expectation {check.id}",
+                where=f"expectations/suites/{check.id.split('.')[0]}.yaml",
                 mend="give arguments that fit the type of the column",
             )
     return results
@@ -184,8 +225,7 @@ def _outcome(check: Check, result: Any) -> Outcome:
         return Outcome(
             check.id, bool(result.success), -1, None, float(seen) if check.kind.measured and seen is not None else None
         )
-    missing = 0 if check.kind.nulls_count else int(values.get("missing_count") or 0)
-    considered = int(values.get("element_count", 0)) - missing
+    considered = int(values.get("element_count", 0)) - int(values.get("missing_count") or 0)
     return Outcome(check.id, bool(result.success), considered, int(values.get("unexpected_count", 0)))
 
 
@@ -208,10 +248,11 @@ def failing_records(frame: Any, checks: Sequence[Check]) -> dict[str, tuple[bool
 
     Holds the whole frame and all ids in memory: meant for a comparison, not for a run.
     """
-    results = _results(frame, [check for check in checks if not _apart(check)], _IDS)
-    for check in checks:
-        if _apart(check):
-            results |= _results(frame[frame[check.condition].astype(bool)], [replace(check, condition=None)], _IDS)
+    results: dict[str, Any] = {}
+    for condition in {check.condition for check in checks}:
+        rows = frame[frame[condition].astype(bool)] if condition else frame
+        of_rows = [check for check in checks if check.condition == condition]
+        results |= _results(rows, of_rows, _IDS | {"unexpected_index_column_names": ["_record"]})
     return {check.id: (bool(results[check.id].success), _records(check, results[check.id])) for check in checks}
 
 

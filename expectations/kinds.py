@@ -119,8 +119,6 @@ class Kind:
     """The bounds are decimal numbers whatever the column's type, and what is observed is rounded."""
     nulls_count: bool = False
     """Rows without a value are judged too."""
-    takes_condition: bool = True
-    """Whether Great Expectations 1.24 can evaluate it under a row condition on pandas."""
     extra: Arguments = field(default_factory=dict)
     """What Great Expectations must be told besides, so that both mean the same by rows without a value."""
 
@@ -200,9 +198,7 @@ KINDS: dict[str, Kind] = {
     ),
     "expect_column_pair_values_a_to_be_greater_than_b": _pair(_greater, takes="or_equal", types=ORDERED - TEXT),
     "expect_column_pair_values_to_be_equal": _pair(lambda a, b, _: f"{a} = {b}"),
-    "expect_column_pair_values_to_be_in_set": _pair(
-        _pair_in_set, requires="value_pairs_set", takes_condition=False
-    ),
+    "expect_column_pair_values_to_be_in_set": _pair(_pair_in_set, requires="value_pairs_set"),
     "expect_multicolumn_sum_to_equal": Kind(
         Scope.ROW, 3, lambda c, g: f"{' + '.join(c)} = {value_sql(g['sum_total'])}", requires="sum_total",
         types=WHOLE, extra=_SOME,

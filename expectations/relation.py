@@ -40,7 +40,7 @@ def make_relation(
         for number, declared in enumerate(rows):
             view.add(feed, entity, number, declared, as_of=as_of)
     columns = "".join(f", {expression} AS {quoted(column)}" for expression, column in view.columns.items())
-    con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT _record{columns} FROM {source}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT _record{columns} FROM {source}")
     return view.checks
 
 
@@ -58,10 +58,11 @@ class _View:
         stored = entities()[entity].stored_columns()
         values = _values(feed, entity, declared)
         elements = {column: text for column, text in declared.items() if text in feed.elements}
-        # A constant is checked once and for all when the declaration is loaded.
+        # A constant is checked once and for all when the declaration is loaded, and so are the codes of a crosswalk.
         names = {column: column for column in values if not declared[column].startswith("=")}
+        proved = frozenset(column for column, name in elements.items() if feed.elements[name].code is not None)
         bound = bind(
-            expectations_of(entity),
+            expectations_of(entity, proved=proved),
             entity=entity,
             row=number,
             names=names,

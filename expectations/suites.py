@@ -159,8 +159,12 @@ def load_suites(folder: Path = FOLDER) -> dict[str, Suite]:
     return {suite.entity: suite for _, suite in suites}
 
 
-def expectations_of(entity: str) -> tuple[Expectation, ...]:
-    """What must hold of an entity's rows: its suite, and of every code that it is in the code set the schema names."""
+@cache
+def expectations_of(entity: str, *, proved: frozenset[str] = frozenset()) -> tuple[Expectation, ...]:
+    """What must hold of an entity's rows: its suite, and of every code that it is in the code set the schema names.
+
+    Of the columns `proved` it is known already that they hold nothing else.
+    """
     suite = load_suites().get(entity)
     return (suite.expectations if suite else ()) + tuple(
         Expectation(
@@ -172,7 +176,7 @@ def expectations_of(entity: str) -> tuple[Expectation, ...]:
             mend="report it to the exchange: its mapping gives a word that the common schema does not know",
         )
         for name, column in entities()[entity].columns.items()
-        if column.code_set is not None
+        if column.code_set is not None and name not in proved
     )
 
 

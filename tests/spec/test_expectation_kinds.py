@@ -152,6 +152,21 @@ def test_the_engine_judges_parts_as_it_judges_the_whole(rows: list[dict[str, Any
         assert engine.disagreements(whole, engine.validate(con, EVERY, "rows")) == []
 
 
+@settings(max_examples=3, **QUICK)
+@given(st.lists(ROW, min_size=1, max_size=6))
+def test_the_engine_judges_distinct_values_as_it_judges_every_row(rows: list[dict[str, Any]]) -> None:
+    of_rows = [each for each in EVERY if each.kind.judges_rows]
+    # The same asked of several columns of one type is one expectation, whichever of them a row fails.
+    of_rows += [check("expect_column_values_to_match_regex", "word", regex="^[a-z][0-9]?$")]
+    of_rows += [check("expect_column_values_to_be_between", "later", min_value=MARCH, max_value=MAY, strict_max=True)]
+    with relation(rows * 3 + rows[:1]) as con:
+        every_row = engine.failing_records(con.sql("SELECT * FROM rows").df(), of_rows)
+        outcomes = {outcome.id: outcome for outcome in engine.validate(con, of_rows, "rows")}
+    for each in of_rows:
+        holds, records = every_row[each.id]
+        assert (outcomes[each.id].holds, outcomes[each.id].unexpected) == (holds, len(records or ())), each.id
+
+
 def test_a_difference_between_the_engines_is_found() -> None:
     a, b = Outcome("x", True, 10, 0), Outcome("x", True, 10, 1)
     assert engine.disagreements([a], [b]) == ["x"]
