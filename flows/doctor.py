@@ -1,4 +1,4 @@
-"""Look over a home: settings, keys, permissions, declarations, sources, schedule and disk; say how to mend."""
+"""Look over a home: settings, keys, permissions, record, declarations, sources, schedule, disk; say how to mend."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from flows.lay_out_home import IDENTITY_SECRET
 from flows.settings import Settings, agency_folders, load_agency_of, load_settings, open_home_ledger
 from flows.timetable import next_due
 from mappings.load import Agency
+from record.snapshot import current_snapshot, verify
 from standard.errors import DeclarationError, ExchangeError
 from store.home import Home
 from store.ledger import run
@@ -55,6 +56,7 @@ def examine(home: Home, *, now: datetime, sources: bool = True) -> Iterator[Sign
         return
     settings = load_settings(home)
     yield _look("ledger", settings.ledger.url if settings.ledger else "ledger.db", lambda: _ledger(home, settings))
+    yield _look("record", "snapshot in force", lambda: _record(home))
     if settings.publish_to and sources:
         yield _reach(Source(database=settings.publish_to), home, "publish_to")
     yield from _agencies(home, settings, now=now, sources=sources)
@@ -116,6 +118,15 @@ def _ledger(home: Home, settings: Settings) -> str:
         return f"{runs} runs"
     finally:
         ledger.close()
+
+
+def _record(home: Home) -> str:
+    """The tables of the snapshot in force are what was published."""
+    snapshot = current_snapshot(home)
+    if snapshot is None:
+        return "nothing was published yet"
+    verify(snapshot)
+    return f"{snapshot.snapshot_id}: {len(snapshot.manifest['tables'])} tables are as they were published"
 
 
 def _reach(source: Source, home: Home, about: str) -> Sign:

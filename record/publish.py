@@ -24,6 +24,7 @@ from record.snapshot import (
     MANIFEST,
     Snapshot,
     current_id,
+    damaged_tables,
     file_sha256,
     load_snapshot,
     point_at,
@@ -100,6 +101,7 @@ def publish(home: Home, ledger: Ledger, inputs: Inputs, *, run_id: str, fence: i
         content = _build(ledger, inputs, building)
         if parent is not None and parent.manifest["tables"] == content["tables"]:
             log.info("nothing changed: snapshot %s stays current", parent.snapshot_id)
+            _mend(parent, building)
             return _finish(home, ledger, parent)
         manifest = _manifest(ledger, inputs, content, parent, building)
         digest = write_manifest(building, manifest)
@@ -118,6 +120,17 @@ def _finish(home: Home, ledger: Ledger, snapshot: Snapshot) -> Snapshot:
     write_views(home, snapshot)
     withdraw_sealed(home, ledger)
     return snapshot
+
+
+def _mend(snapshot: Snapshot, building: Path) -> None:
+    """Puts tables that were damaged since they were published back as they were."""
+    for name in damaged_tables(snapshot):
+        log.warning("the table %s of snapshot %s was damaged and is put back", name, snapshot.snapshot_id)
+        path = building / f"{name}.parquet"
+        path.chmod(0o600)
+        sync(path)
+        path.replace(snapshot.table(name))
+    sync(snapshot.folder)
 
 
 @contextmanager
@@ -228,7 +241,7 @@ def _build(ledger: Ledger, inputs: Inputs, folder: Path) -> dict[str, Any]:
 
 
 def _write_table(con: duckdb.DuckDBPyConnection, query: str, path: Path) -> dict[str, Any]:
-    con.execute(f"COPY ({query}) TO {literal(path)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)")
+    con.execute(f"COPY ({query}) TO {literal(path)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)")
     described = con.execute(f"DESCRIBE FROM read_parquet({literal(path)})").fetchall()
     rows = only_row(con, f"SELECT count(*) FROM read_parquet({literal(path)})")[0]
     return {"rows": rows, "sha256": file_sha256(path), "columns": {line[0]: line[1] for line in described}}

@@ -13,11 +13,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from record.snapshot import Snapshot, current_id, load_snapshot
+from record.snapshot import Snapshot, current_id, current_snapshot, load_snapshot, pointer_lock
 from standard.errors import PublishError
-from store.home import Home, connect, literal, quoted
+from store.home import Home, connect, literal, quoted, written_whole
 
 VIEWS_FILE = "record.duckdb"
+_VIEWS_PLACE = ".record.duckdb.place"
+"""Beside it: the folder for which the views were written. Another one here means that the home was moved."""
 
 
 @dataclass(frozen=True)
@@ -102,14 +104,26 @@ def open_record(home: Home | Path, *, snapshot: str | None = None) -> Record:
     chosen = snapshot or current_id(place)
     if chosen is None:
         raise PublishError("nothing was published yet", where=str(place.record), mend="publish with: kith run")
+    _follow_the_home(place)
     return Record(load_snapshot(place, chosen))
+
+
+def _follow_the_home(home: Home) -> None:
+    """Writes the views anew where the home was moved, unless this reader may only read."""
+    place = home.record / _VIEWS_PLACE
+    if not place.is_file() or place.read_text("utf-8") == str(home.record) or not os.access(home.record, os.W_OK):
+        return
+    with pointer_lock(home):
+        current = current_snapshot(home)
+        if current is not None:
+            write_views(home, current)
 
 
 def write_views(home: Home, snapshot: Snapshot) -> Path:
     """Writes `record/record.duckdb`: one view per table of the snapshot, for DuckDB's own tools.
 
     The views hold absolute paths, since DuckDB would take relative ones from wherever it is started. Every publishing
-    writes the file anew, so a home that was moved has a right one after the next run.
+    writes the file anew, and so does the first `open_record` in a home that was moved.
     """
     path = home.record / VIEWS_FILE
     part = path.with_name(f".{VIEWS_FILE}.{os.getpid()}.part")
@@ -121,6 +135,8 @@ def write_views(home: Home, snapshot: Snapshot) -> Path:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+    with written_whole(home.record / _VIEWS_PLACE) as told:
+        told.write_text(str(home.record), "utf-8")
     return path
 
 

@@ -117,18 +117,27 @@ def fingerprint(*folders: Path, suffixes: Iterable[str] = (".py", ".sql", ".yaml
     return digest.hexdigest()[:16]
 
 
+def damaged_tables(snapshot: Snapshot) -> list[str]:
+    """The tables that are missing or are not what was published; every table is read."""
+    return [
+        name
+        for name, entry in snapshot.manifest["tables"].items()
+        if not snapshot.table(name).is_file() or file_sha256(snapshot.table(name)) != entry["sha256"]
+    ]
+
+
 def verify(snapshot: Snapshot) -> None:
     """Reads every table again and compares it with the manifest.
 
     Raises:
         PublishError: A table is missing or is not what was published.
     """
-    for name, entry in snapshot.manifest["tables"].items():
-        path = snapshot.table(name)
-        if not path.is_file() or file_sha256(path) != entry["sha256"]:
-            raise PublishError(
-                f"the table {name} is not as it was published", where=str(path), mend="publish again: kith run"
-            )
+    for name in damaged_tables(snapshot):
+        raise PublishError(
+            f"the table {name} is not as it was published",
+            where=str(snapshot.table(name)),
+            mend="publish again: kith run",
+        )
 
 
 def seal_folder(folder: Path) -> None:

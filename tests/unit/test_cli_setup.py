@@ -14,9 +14,12 @@ from flows.doctor import Sign, examine
 from flows.lay_out_home import lay_out_home
 from flows.settings import load_settings
 from flows.terminal import run_command_line
+from record.publish import publish
 from standard.errors import ExchangeError
 from store.home import Home, open_home
+from store.ledger import open_ledger
 from tests.exchange import MONDAY
+from tests.record_rows import inputs_of
 
 
 def kith(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
@@ -105,6 +108,16 @@ def test_doctor_finds_a_key_that_others_can_read_and_says_the_command(home: Home
     (home.keys / "hillside_key").chmod(0o644)
     sign = ills(home)["permissions", "keys/hillside_key"]
     assert (sign.exit_status, sign.mend) == (3, f"chmod 600 {home.keys / 'hillside_key'}")
+
+
+def test_doctor_finds_a_table_of_the_record_that_is_not_as_it_was_published(home: Home, tmp_path: Path) -> None:
+    ledger = open_ledger(home.ledger_file)
+    snapshot = publish(home, ledger, inputs_of(tmp_path / "in"), run_id="run-1", fence=1)
+    ledger.close()
+    assert ("record", "snapshot in force") not in ills(home)
+    snapshot.table("address").write_bytes(b"not a table")
+    sign = ills(home)[("record", "snapshot in force")]
+    assert "address" in sign.says and sign.exit_status == 8 and "kith run" in sign.mend
 
 
 def test_doctor_finds_a_lost_identity_secret(home: Home) -> None:

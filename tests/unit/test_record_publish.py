@@ -225,6 +225,17 @@ def test_a_damaged_input_is_told_without_a_value(ready: tuple[Home, Ledger, Inpu
     assert list(home.record.glob(".building.*")) == []
 
 
+def test_publishing_the_same_puts_back_a_table_that_was_damaged(ready: tuple[Home, Ledger, Inputs]) -> None:
+    home, ledger, inputs = ready
+    snapshot = publish(home, ledger, inputs, run_id="run-1", fence=1)
+    snapshot.table("address").write_bytes(b"not a table")
+    snapshot.table("person").unlink()
+    again = publish(home, ledger, inputs, run_id="run-1", fence=1)
+    assert not again.is_new and again.snapshot_id == snapshot.snapshot_id
+    verify(again)
+    assert {oct(path.stat().st_mode & 0o777) for path in again.folder.iterdir()} == {"0o600"}
+
+
 def test_person_events_are_kept_with_the_snapshot_that_made_them(
     ready: tuple[Home, Ledger, Inputs], tmp_path: Path
 ) -> None:

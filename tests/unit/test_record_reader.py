@@ -11,7 +11,7 @@ import pytest
 from record_rows import ANA_MOTHER, BEN, PERSONS, inputs_of, new_home
 
 from record.publish import publish
-from record.reader import open_record, write_views
+from record.reader import open_record
 from record.snapshot import verify
 from standard.errors import PublishError
 from store.home import Home
@@ -45,7 +45,8 @@ def test_the_record_opens_as_a_duckdb_connection_with_one_view_per_table(home: H
 def test_the_duckdb_file_follows_the_home_where_it_is_moved(home: Home, tmp_path: Path) -> None:
     moved = Home(tmp_path / "moved")
     shutil.move(home.root, moved.root)
-    path = write_views(moved, open_record(moved).snapshot)
+    open_record(moved)
+    path = moved.record / "record.duckdb"
     assert oct(path.stat().st_mode & 0o777) == "0o600"
     with duckdb.connect(path, read_only=True) as con:
         assert con.execute("SELECT count(*) FROM person").fetchall() == [(3,)]
