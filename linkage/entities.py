@@ -28,9 +28,10 @@ READ = {
         "race": "VARCHAR",
     },
     "address": {"line1": "VARCHAR", "line2": "VARCHAR", "city": "VARCHAR", "zip": "VARCHAR", "phone": "VARCHAR"},
+    "involvement": {"opened_on": "DATE"},
     "relationship": {"related_ref": "VARCHAR", "type": "VARCHAR"},
 }
-ALWAYS = {"person_ref": "VARCHAR", "agency_id": "VARCHAR", "as_of": "VARCHAR", "row_id": "VARCHAR"}
+ALWAYS = dict.fromkeys(("person_ref", "agency_id", "feed", "source_key", "as_of", "row_id"), "VARCHAR")
 SQL = Path(__file__).parent / "entities.sql"
 
 

@@ -43,11 +43,20 @@ SELECT person_ref, newest(CASE WHEN type = 'ssn' THEN value END, age) AS ssn,
         FILTER (type NOT IN ('ssn', 'state_student_id', 'other')) AS identifiers
 FROM entity_person_identifier WHERE value IS NOT NULL GROUP BY person_ref;
 
--- An age alone says about the year; the extract's day stands for the day of the event.
+-- An age alone says about the year. It counts from the day of the event the same source row tells of; where it tells of
+-- none, from the day of the extract.
+CREATE OR REPLACE TEMP TABLE aged AS
+SELECT d.person_ref, newest((coalesce(i.day, try_cast(left(d.as_of, 10) AS DATE)) - to_months(12 * d.age_at_event + 6))::DATE, d.age) AS about
+FROM entity_person_demographic d LEFT JOIN (
+    SELECT person_ref, agency_id, feed, source_key, min(opened_on) AS day FROM entity_involvement
+    WHERE person_ref IN (SELECT person_ref FROM entity_person_demographic WHERE birth_date IS NULL AND age_at_event IS NOT NULL)
+    GROUP BY ALL
+) i USING (person_ref, agency_id, feed, source_key)
+WHERE d.birth_date IS NULL AND d.age_at_event IS NOT NULL GROUP BY d.person_ref;
+
 CREATE OR REPLACE TEMP TABLE described AS
 SELECT person_ref, newest(birth_date, age) AS birth_date,
     newest(CASE WHEN birth_date IS NOT NULL THEN coalesce(birth_date_precision, 'day') END, age) AS precision,
-    newest(make_date(year(TRY_CAST(left(as_of, 10) AS DATE)) - age_at_event, 7, 1), age) AS about,
     newest(sex, age) AS sex, newest(race, age) AS race
 FROM entity_person_demographic GROUP BY person_ref;
 
@@ -83,8 +92,8 @@ WHERE s.person_ref IS NOT NULL AND s.other IS NOT NULL GROUP BY s.person_ref;
 
 CREATE OR REPLACE TEMP VIEW people_of_entities AS
 SELECT f.person_ref AS record_id, f.source, n.given, n.middle, n.surname, n.suffix, n.other_names,
-    coalesce(d.birth_date, d.about) AS birth_date,
-    CASE WHEN d.birth_date IS NOT NULL THEN d.precision WHEN d.about IS NOT NULL THEN 'estimated' END AS birth_precision,
+    coalesce(d.birth_date, e.about) AS birth_date,
+    CASE WHEN d.birth_date IS NOT NULL THEN d.precision WHEN e.about IS NOT NULL THEN 'estimated' END AS birth_precision,
     coalesce(d.sex, k.sex) AS sex, d.race, i.ssn, i.student_id, i.identifiers, a.addresses, c.phones, k.relatives, p.same_as, k.related,
     k.born_before, p.adopted, p.placeholder
 FROM reference f
@@ -92,6 +101,7 @@ LEFT JOIN stated_person p USING (person_ref)
 LEFT JOIN named n USING (person_ref)
 LEFT JOIN numbered i USING (person_ref)
 LEFT JOIN described d USING (person_ref)
+LEFT JOIN aged e USING (person_ref)
 LEFT JOIN housed a USING (person_ref)
 LEFT JOIN called_at c USING (person_ref)
 LEFT JOIN kin k USING (person_ref);

@@ -158,6 +158,28 @@ def test_entities_become_one_row_a_reference(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o077 == 0
 
 
+def test_an_age_counts_from_the_day_of_the_event_its_row_tells_of(tmp_path: Path) -> None:
+    def row(number: int, **more: Any) -> dict[str, Any]:
+        return {"person_ref": f"police/RMS/{number}", "agency_id": "police", "feed": "RMS", "source_key": str(number),
+                "as_of": "2026-01-26", "row_id": str(number), **more}  # fmt: skip
+
+    day, born = datetime.date(2021, 3, 1), datetime.date(2008, 2, 3)
+    ages = [row(3, age_at_event=15, birth_date=born), row(1, age_at_event=15), row(2, age_at_event=15)]
+    events = [row(1, opened_on=day), row(1, opened_on=datetime.date(2025, 1, 1), source_key="another row")]
+    entities = {
+        "person_demographic": entity(tmp_path, "person_demographic", ages),
+        "involvement": entity(tmp_path, "involvement", events),
+    }
+    with duckdb.connect() as con:
+        path = people_from_entities(con, entities, tmp_path / "people.parquet")
+        dates = {p["record_id"]: (str(p["birth_date"]), p["birth_precision"]) for p in pq.read_table(path).to_pylist()}
+    assert dates == {
+        "police/RMS/1": ("2005-09-01", "estimated"),  # fifteen, and on average half a year more
+        "police/RMS/2": ("2010-07-26", "estimated"),
+        "police/RMS/3": ("2008-02-03", "day"),
+    }
+
+
 def test_entities_that_are_not_there_count_as_empty(tmp_path: Path) -> None:
     with duckdb.connect() as con:
         path = people_from_entities(con, {}, tmp_path / "people.parquet")
