@@ -41,8 +41,8 @@ class SqlCheck:
             DeclarationError: It names a column that is not there, is no SQL, or needs more than one row.
         """
         given = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in columns.items())
-        # The column beside the expression makes an aggregate fail here rather than when rows come.
-        statement = f"SELECT arriving._record, {sql} FROM (SELECT 1 AS _record, {given or 'NULL AS none'}) AS arriving"
+        # In a WHERE stands only what gives one value for one row: no aggregate, window or unnest.
+        statement = f"SELECT 1 FROM (SELECT {given or 'NULL AS none'}) AS arriving WHERE ({sql}\n) IS NOT NULL"
         try:
             found = self.connection.extract_statements(statement)
             if len(found) != 1:

@@ -30,9 +30,12 @@ _TEMPLATE_PART = re.compile(r"\{([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)?)\}")
 
 def _known_encoding(name: str) -> str:
     try:
-        return codecs.lookup(name).name
-    except LookupError:
+        found = codecs.lookup(name)
+        # Not every codec is of text, nor can each go on after a byte that means nothing.
+        found.incrementaldecoder(errors="replace").decode("ID".encode(name) + b"\xff" * 4, True)
+    except (LookupError, UnicodeError):
         raise ValueError(f"there is no encoding {name!r}; write it like utf-8, cp1252, utf-16") from None
+    return found.name
 
 
 def _known_date(text: str) -> str:
@@ -201,6 +204,8 @@ class Format(Declared):
             value = getattr(self, what)
             if value is not None and (len(value) != 1 or not value.isascii() or value in "\r\n"):
                 raise ValueError(f"{what} is one ASCII character")
+        if self.delimiter in (self.quote, self.escape):
+            raise ValueError("the delimiter is neither the quote nor the escape")
         if (self.kind == "delimited" and not self.header) != bool(self.columns):
             raise ValueError("columns are listed for a delimited file without a header, and only then")
         if (self.kind == "fixed_width") != (self.layout is not None):

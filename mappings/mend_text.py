@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _REPLACEMENT = "\ufffd".encode()
+_BYTE_ORDER_MARK = "\ufeff"  # within a file: where files were put one behind the other; it has no meaning there
 # What the bytes 80 to BF of UTF-8 turn into where they are read as Windows 1252 (five of them stay controls).
 _FOLLOWING = "\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122"
 _DOUBLED = f"[\u00c2-\u00df][{_FOLLOWING}]|[\u00e0-\u00ef][{_FOLLOWING}]{{2}}|[\u00f0-\u00f4][{_FOLLOWING}]{{3}}"
@@ -20,7 +21,10 @@ def mend_text(values: pa.Array) -> tuple[pa.Array, dict[str, pa.Array]]:
     data = _bytes_of(values)
     if data.isascii():
         return pc.ascii_trim_whitespace(values), {}
-    values, marks = pc.utf8_trim_whitespace(values), {}
+    marks: dict[str, pa.Array] = {}
+    if _BYTE_ORDER_MARK.encode() in data:
+        values = pc.replace_substring(values, _BYTE_ORDER_MARK, "")
+    values = pc.utf8_trim_whitespace(values)
     doubled = pc.fill_null(pc.match_substring_regex(values, _DOUBLED), False)
     if pc.any(doubled).as_py():
         values, repaired = _repair(values, doubled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,8 @@ class Numbering:
         forms = key_forms(feed)
         self.key_forms = [(at, forms[column]) for column, at in self.places.items() if column in forms]
         self._cut: set[int] = set()
-        self.width = len(header)
+        self.header, self.width = list(header), len(header)
+        self.headers_again = 0
         self.aside: list[_Aside] = []
         self.next_row, self.next_record, self.next_line = 1, 1, first_line
 
@@ -102,7 +104,7 @@ class Numbering:
         return due
 
     def _look_at(self, batch: pa.RecordBatch) -> tuple[Ints, Bools, Bools]:
-        """For each row: line ends inside its values, whether it is blank, whether it is several records in one."""
+        """For each row: line ends inside its values, whether it is no record, whether it is several in one."""
         embedded = np.zeros(batch.num_rows, dtype=np.int64)
         together = np.zeros(batch.num_rows, dtype=bool)
         blank = pc.equal(pc.binary_length(batch.column(0)), 0)
@@ -115,14 +117,28 @@ class Numbering:
                 together |= (ends > 0) & (_count(values, self.form.delimiter) >= max(self.width - 1, 1))
             if pc.any(blank).as_py():
                 blank = pc.and_(blank, pc.equal(pc.binary_length(values), 0))
-        return embedded, np.asarray(blank.to_numpy(zero_copy_only=False), dtype=bool), together
+        none = np.asarray(blank.to_numpy(zero_copy_only=False), dtype=bool)
+        return embedded, none | self._is_header_again(batch), together
+
+    def _is_header_again(self, batch: pa.RecordBatch) -> Bools:
+        """Which rows are the header once more, as where files were put one behind the other."""
+        again = np.zeros(batch.num_rows, dtype=bool)
+        if not self.form.header:
+            return again
+        rows = np.flatnonzero(pc.ends_with(batch.column(0), self.header[0]).to_numpy(zero_copy_only=False))
+        for values, name in zip(batch.columns, self.header, strict=True):
+            texts = pc.utf8_trim(pc.utf8_trim_whitespace(values.take(pa.array(rows))), "\ufeff")
+            rows = rows[np.asarray(pc.equal(texts, name).to_numpy(zero_copy_only=False), dtype=bool)]
+        again[rows] = True
+        self.headers_again += len(rows)
+        return again
 
     def _run_together(self, batch: pa.RecordBatch, together: Bools, places: Ints) -> list[_Aside]:
         """Rows that are several records; a row that only may be one and is not is struck from `together`."""
         found = []
         for row in np.flatnonzero(together):
             text = self.form.delimiter.join(str(column[int(row)].as_py() or "") for column in batch.columns)
-            if row in self._cut or self._is_several(text.splitlines()):
+            if row in self._cut or self._is_several(_lines(text)):
                 found.append(_Aside(int(places[row]) + self.next_row, text, "unclosed_quote"))
             else:
                 together[row] = False
@@ -144,7 +160,7 @@ class Numbering:
         One, even over several lines, unless one of its lines is a record of its own: then a quote that was never
         closed has swallowed records, and each line counts as one.
         """
-        lines = text.splitlines()
+        lines = _lines(text)
         if len(lines) > 1:
             split = [self._split(line) for line in lines]
             if any(self._is_record(fields) for fields in split):
@@ -179,6 +195,12 @@ class Numbering:
 
 def _count(values: pa.Array, text: str) -> Ints:
     return np.asarray(pc.count_substring(values, text).to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _lines(text: str) -> list[str]:
+    """Lines as the parser knows them: other characters at which Python breaks text stand within values."""
+    lines = re.split("\r\n|\r|\n", text)
+    return lines if lines[-1] else lines[:-1]
 
 
 def _line_ends(text: str) -> int:

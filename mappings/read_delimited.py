@@ -182,6 +182,9 @@ def _batches(file: _File) -> Iterator[pa.RecordBatch]:
         open_end = held_back is not None and _ends_in_quote(file, held_back)
         yield numbering.number(held_back, final=True, open_end=open_end)
         note_nuls(file.stream, file.reading)
+        if numbering.headers_again:
+            detail = f"the header stands {numbering.headers_again} more times within the file; these are no records"
+            file.reading.find("repeated_header", Severity.WARNING, detail)
         if not open_end and not file.feed.format.trailer and file.stream.ends_open:
             file.reading.find("no_final_line_end", Severity.NOTE, "the last line has no end; it may be cut")
 

@@ -30,15 +30,24 @@ _TextLoader.yaml_implicit_resolvers = {
 }
 
 
+_NODES = 100_000
+_DEPTH = 30
+"""No declaration is larger or nested deeper; what aliases repeat counts each time."""
+
+
 class _Document:
     """The plain value of one YAML document and the line on which each of its keys stands."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.lines: dict[tuple[str | int, ...], int] = {}
+        self._nodes = 0
 
     def build(self, node: yaml.Node, at: tuple[str | int, ...] = ()) -> Any:
         self.lines[at] = node.start_mark.line + 1
+        self._nodes += 1
+        if len(at) > _DEPTH or self._nodes > _NODES:
+            raise _too_much(f"{self.path}, line {node.start_mark.line + 1}")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, at)
         if isinstance(node, yaml.SequenceNode):
@@ -78,8 +87,18 @@ def _read_document(path: Path) -> tuple[_Document, Any]:
         raise DeclarationError(
             f"this is not YAML: {getattr(error, 'problem', error)}", where=f"{path}{line}", mend="mend the syntax"
         ) from error
+    except RecursionError:
+        raise _too_much(str(path)) from None
     document = _Document(path)
     return document, {} if node is None else document.build(node)
+
+
+def _too_much(where: str) -> DeclarationError:
+    return DeclarationError(
+        f"this is nested deeper than {_DEPTH} levels, or holds more than {_NODES:,} values",
+        where=where,
+        mend="write less; look for an alias (*name) that repeats itself",
+    )
 
 
 def read_yaml(path: Path) -> Any:

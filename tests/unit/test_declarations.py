@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,18 @@ def test_every_event_names_columns_that_are_there() -> None:
 def test_every_code_has_a_meaning() -> None:
     for name in code_set_names():
         assert all(code and meaning for code, meaning in code_set(name).items())
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "name: " + "[" * 3000 + "]" * 3000,
+        "a: &a {b: *a}",
+        "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+        + "\n".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in pairwise("abcdefg")),
+    ],
+    ids=["deep", "endless", "multiplied"],
+)
+def test_a_declaration_that_would_fill_the_memory_is_refused(tmp_path: Path, written: str) -> None:
+    with pytest.raises(DeclarationError, match="nested deeper than 30 levels, or holds more than"):
+        read_yaml(_written(tmp_path, written))

@@ -74,6 +74,21 @@ def test_records_that_an_unclosed_quote_has_run_together_are_all_unreadable(tmp_
     assert (got.rows[0]["_record"], got.rows[0]["_line"]) == (5, 6)
 
 
+def test_only_line_ends_part_the_records_that_an_unclosed_quote_has_run_together(tmp_path: Path) -> None:
+    text = 'ID,Name,Born\n0001,"Ode,1/2/2010\n0002,Li\u2028n\x0bd,3/4/2011\n0003,Fen",5/6/2012\n0005,Gray,\n'
+    got = map_file(tmp_path, text)
+    assert [(r[0], r[1]) for r in got.unreadable] == [(1, 2), (2, 3), (3, 4)]
+    assert (got.batch.received, got.rows[0]["_record"], got.rows[0]["_line"]) == (4, 4, 5)
+
+
+def test_a_header_within_the_file_is_no_person(tmp_path: Path) -> None:
+    # Two files put one behind the other, each with its byte order mark and its header.
+    one, two = "ID,Name,Born\n0001,Ode,1/2/2010\n", "ID, Name,Born\n0002,Lind,3/4/2011\n"
+    got = map_file(tmp_path, f"\ufeff{one}\ufeff{two}\ufeff0003,Moss,3/4/2011\n")
+    assert [(r["_record"], r["_line"], r["_key"]) for r in got.rows] == [(1, 2, "0001"), (2, 4, "0002"), (3, 5, "0003")]
+    assert (got.found, got.batch.received, got.unreadable) == (["repeated_header"], 3, [])
+
+
 def test_a_file_that_ends_inside_a_quoted_value_loses_no_other_record(tmp_path: Path) -> None:
     got = map_file(tmp_path, '"ID","Name","Born"\n"0001","Ode","1/2/2010"\n"0002","Lind","3/4/20')
     assert [r["_key"] for r in got.rows] == ["0001"]

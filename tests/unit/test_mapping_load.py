@@ -52,6 +52,10 @@ def test_a_sound_declaration_is_loaded(tmp_path: Path) -> None:
         (CODED, "there is no crosswalk 'sex'", 13),
         (GOOD + "  x: {columns: [Name], sql: 'upper(Nme)', type: text}\n", "this SQL cannot be used", 13),
         (GOOD + "  x: {columns: [Name], sql: 'max(Name)', type: text}\n", "this SQL cannot be used", 13),
+        (GOOD + "  x: {columns: [Name], sql: 'unnest([Name, Name])', type: text}\n", "this SQL cannot be used", 13),
+        (GOOD + "  x: {columns: [Name], sql: 'lag(Name) OVER ()', type: text}\n", "this SQL cannot be used", 13),
+        (GOOD.replace("kind: delimited", "kind: delimited, encoding: rot13"), "no encoding 'rot13'", 6),
+        (GOOD.replace("kind: delimited", "kind: delimited, delimiter: '\"'"), "neither the quote nor the escape", 6),
         (GOOD + "  x: {columns: [Name], sql: '1); DROP TABLE y; SELECT (1', type: text}\n", "SQL cannot be used", 13),
         (GOOD + "  x: {columns: [Name], sql: '{y}', type: text}\n", "x needs 'y', which is no element", 13),
         (
