@@ -21,7 +21,7 @@ from standard.schema import Column, Entity, entities
 from store.home import connect, literal, quoted, written_whole
 
 _ROW_COLUMNS = {"_key": "VARCHAR", "_record": "BIGINT", "_line": "BIGINT", "_missing": "VARCHAR",
-                "_extract": "VARCHAR", "_as_of": "DATE"}  # fmt: skip
+                "_extract": "VARCHAR", "_since": "DATE"}  # fmt: skip
 
 
 def project_entities(
@@ -68,7 +68,7 @@ def _write(connection: duckdb.DuckDBPyConnection, entity: Entity, selects: list[
             return
         rows = " UNION ALL ".join(selects)
         try:
-            connection.execute(f"COPY ({rows}) TO {literal(part)} (FORMAT parquet, COMPRESSION snappy)")
+            connection.execute(f"COPY ({rows}) TO {literal(part)} (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 40960)")
         except duckdb.Error as error:
             # DuckDB's words may hold a value; its kind of error does not.
             raise ExtractError(
@@ -138,7 +138,7 @@ class _Projection:
 
     def _own(self) -> str:
         """The feed's rows in force, with what they look up in other feeds as structs."""
-        columns = [f"own.{quoted(name)}" for name in _available(self.feed)] + ["own._as_of AS as_of"]
+        columns = [f"own.{quoted(name)}" for name in _available(self.feed)] + ["own._since AS as_of"]
         joins = []
         for alias, lookup in self.feed.lookups.items():
             used = self._used(alias)
@@ -225,7 +225,7 @@ class _Projection:
         return {
             "agency_id": literal(self.agency.agency), "feed": literal(self.feed.feed), "source_key": "_key",
             "row_id": f"md5({literal(identity)} || _key)", "extract_id": "_extract", "record": "_record",
-            "line": "_line", "as_of": "_as_of",
+            "line": "_line", "as_of": "_since",
         }  # fmt: skip
 
 

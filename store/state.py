@@ -13,8 +13,9 @@ from store.extracts import Batch, Extract, Holds
 from store.home import Home, connect, literal, quoted, written_whole
 from store.ledger import extract as extracts
 
-OF_STATE = {"_extract": "VARCHAR", "_as_of": "DATE", "_seq": "BIGINT", "_deleted": "VARCHAR"}
-"""What a state file adds to the columns of mapped.parquet."""
+OF_STATE = {"_extract": "VARCHAR", "_since": "DATE", "_as_of": "DATE", "_seq": "BIGINT", "_deleted": "VARCHAR"}
+"""What a state file adds to the columns of mapped.parquet: the extract that brought the row and its day, and the day
+and the order of the extract that last had it."""
 
 _RANK = "coalesce(_version, ''), _as_of, _seq, _record"
 _KEPT_IN_TOMBSTONES = ("_record", "_line", "_key", "_hash", "_action", "_version", *OF_STATE)
@@ -164,7 +165,7 @@ def fold(before: Path | None, batch: Batch, dispositions: str, rules: Rules, *, 
         ExtractError: The disk is full, or an element has another type than in the state in force.
 
     Returns:
-        `into`. Its rows are those of mapped.parquet with `_extract, _as_of, _seq, _deleted`, one for every key, sorted
+        `into`. Its rows are those of mapped.parquet with the columns `OF_STATE`, one for every key, sorted
         by key; a row that is gone keeps its key and version only.
     """
     into.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -235,14 +236,16 @@ def _after(con: duckdb.DuckDBPyConnection, batch: Batch, rules: Rules) -> str:
     again = f"EXISTS (SELECT 1 FROM seen WHERE seen._key = s._key) AND (s._as_of, s._seq) < {here}"
     missing = "EXISTS (SELECT 1 FROM missing WHERE missing._key = s._key)"
     arrived = (
-        f"{literal(extract.extract_id)} AS _extract, DATE '{extract.as_of}' AS _as_of, {extract.seq}::BIGINT AS _seq"
+        f"{literal(extract.extract_id)} AS _extract, DATE '{extract.as_of}' AS _since,"
+        f" DATE '{extract.as_of}' AS _as_of, {extract.seq}::BIGINT AS _seq"
     )
     wide = _blanked(columns, where="_deleted IS NOT NULL")
     return f"""
         WITH after AS (
-            SELECT s.* EXCLUDE (_extract, _as_of, _seq, _deleted, _hash, again, missing),
+            SELECT s.* EXCLUDE (_extract, _since, _as_of, _seq, _deleted, _hash, again, missing),
                 CASE WHEN missing THEN NULL ELSE _hash END AS _hash,
                 CASE WHEN missing THEN {literal(extract.extract_id)} ELSE _extract END AS _extract,
+                CASE WHEN missing THEN DATE '{extract.as_of}' ELSE _since END AS _since,
                 CASE WHEN again OR missing THEN DATE '{extract.as_of}' ELSE _as_of END AS _as_of,
                 CASE WHEN again OR missing THEN {extract.seq} ELSE _seq END AS _seq,
                 CASE WHEN missing THEN '{gone}' ELSE _deleted END AS _deleted

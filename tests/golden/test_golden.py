@@ -65,7 +65,7 @@ def _outputs(agency: Agency, batch: Batch, into: Path) -> dict[str, str]:
     feed = agency.feeds[batch.extract.feed]
     state = into / "state.parquet"
     duckdb.sql(
-        f"COPY (SELECT *, 'GOLDEN' AS _extract, DATE '{batch.extract.as_of}' AS _as_of, NULL::VARCHAR AS _deleted"
+        f"COPY (SELECT *, 'GOLDEN' AS _extract, DATE '{batch.extract.as_of}' AS _since, NULL::VARCHAR AS _deleted"
         f" FROM '{batch.mapped}' WHERE _action = 'upsert' AND _key IS NOT NULL) TO '{state}'"
     )
     tables = project_entities({agency.agency: agency}, {(agency.agency, feed.feed): state}, into / "entities")

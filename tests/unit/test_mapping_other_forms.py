@@ -196,7 +196,7 @@ def projected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def _in_force(mapped: Path, state: Path) -> Path:
     duckdb.sql(
-        f"COPY (SELECT *, 'X1' AS _extract, DATE '2026-03-23' AS _as_of, 1::BIGINT AS _seq,"
+        f"COPY (SELECT *, 'X1' AS _extract, DATE '2026-03-23' AS _since, 1::BIGINT AS _seq,"
         f" CASE WHEN _key = '0003' THEN 'deleted' END AS _deleted FROM '{mapped}') TO '{state}'"
     )
     return state

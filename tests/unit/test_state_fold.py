@@ -90,3 +90,9 @@ def test_without_a_version_the_later_day_wins_also_after_an_unchanged_row(intake
     intake.load("nights", [{"number": "1", "grade": "a"}], as_of=LAST_MONDAY)
     intake.load("nights", [{"number": "1", "grade": "b"}], as_of=NEXT_MONDAY)
     assert intake.in_force("nights", "grade") == [("a",)]
+
+
+def test_a_row_that_came_again_unchanged_is_still_of_the_day_that_brought_it(intake: Intake) -> None:
+    intake.load("nights", [{"number": "1", "grade": "a"}], as_of=NEXT_MONDAY)
+    intake.load("nights", [{"number": "1", "grade": "a"}], as_of=LAST_MONDAY)
+    assert intake.in_force("nights", "_extract[:4]", "_since", "_as_of") == [("x001", NEXT_MONDAY, LAST_MONDAY)]
