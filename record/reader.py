@@ -90,7 +90,7 @@ class Record:
         return con
 
 
-def open_record(home: Home | Path, *, snapshot: str | None = None) -> Record:
+def open_record(home: Home | Path | str, *, snapshot: str | None = None) -> Record:
     """Pins the current snapshot, or the one named, for all that is read through what this returns.
 
     Args:
@@ -100,7 +100,7 @@ def open_record(home: Home | Path, *, snapshot: str | None = None) -> Record:
     Raises:
         PublishError: Nothing was published yet, or there is no such snapshot.
     """
-    place = home if isinstance(home, Home) else Home(home.expanduser().resolve())
+    place = home if isinstance(home, Home) else Home(Path(home).expanduser().resolve())
     chosen = snapshot or current_id(place)
     if chosen is None:
         raise PublishError("nothing was published yet", where=str(place.record), mend="publish with: kith run")

@@ -10,8 +10,8 @@ import duckdb
 import pytest
 from record_rows import ANA_MOTHER, BEN, PERSONS, inputs_of, new_home
 
+from record import open_record
 from record.publish import publish
-from record.reader import open_record
 from record.snapshot import verify
 from standard.errors import PublishError
 from store.home import Home
@@ -32,6 +32,10 @@ def test_a_table_is_read_as_pandas_arrow_or_duckdb(home: Home) -> None:
     assert list(table.to_pandas()["person_id"]) == ["ANA", "BEN", "MOM"]
     assert table.to_arrow().column("agencies").to_pylist() == [3, 3, 1]
     assert table.to_duckdb().filter("agencies > 1").order("person_id").fetchall()[1][0] == "BEN"
+
+
+def test_the_home_is_named_by_its_path_as_text(home: Home) -> None:
+    assert open_record(str(home.root)).snapshot_id == open_record(home).snapshot_id
 
 
 def test_the_record_opens_as_a_duckdb_connection_with_one_view_per_table(home: Home) -> None:
