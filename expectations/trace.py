@@ -42,12 +42,28 @@ def find_record(home: Home, ledger: Ledger, *, name: str, line: int) -> tuple[st
         raise ExtractError("no file of this name has arrived", where=name, mend="see: kith status")
     rows = home.batches / extract_id / "rows.parquet"
     with connect() as con:
-        found = con.execute(
-            f"SELECT _record FROM read_parquet({literal(rows)}) WHERE _line <= {int(line)} ORDER BY _line DESC LIMIT 1"
-        ).fetchall()
-    if not found:
-        raise ExtractError("no record begins on this line", where=f"{name}, line {line}", mend="give a later line")
-    return extract_id, int(found[0][0])
+        of_a_file, last, record = con.execute(
+            "SELECT count(_line) > 0, max(_line), arg_max(_record, _line) FILTER (WHERE _line <= $line)"
+            f" FROM read_parquet({literal(rows)})", {"line": line}
+        ).fetchall()[0]  # fmt: skip
+    where = f"{name}, line {line}"
+    if not of_a_file:
+        raise ExtractError(
+            "what arrived under this name has no lines", where=where, mend=f"give EXTRACT:RECORD, like {extract_id}:1"
+        )
+    if record is None:
+        raise ExtractError("no record begins on this line", where=where, mend="give a later line")
+    if line > last:
+        _require_line(home, ledger, extract_id, where=where, line=line)
+    return extract_id, int(record)
+
+
+def _require_line(home: Home, ledger: Ledger, extract_id: str, *, where: str, line: int) -> None:
+    """The last record may go on over several lines, but not beyond the file."""
+    with open_extract(home, ledger, extract_id).extract.path.open(encoding="latin-1") as file:
+        lines = sum(1 for _ in file)
+    if line > lines:
+        raise ExtractError(f"the file has only {lines:,} lines", where=where, mend="give an earlier line")
 
 
 def trace_row(home: Home, ledger: Ledger, feed: Feed, *, extract_id: str, record: int) -> Trace:

@@ -83,10 +83,11 @@ def agency_folder(name: str, home: Home) -> Path:
         folder = agencies / Path(name).name
         if (folder / "agency.yaml").is_file():
             return folder
+    known = ", ".join(sorted(file.parent.name for file in home.agencies.glob("*/agency.yaml")))
     raise DeclarationError(
         f"the agency {name!r} is not declared",
         where=str(home.settings_file),
-        mend=f"write {home.agencies / name}/agency.yaml",
+        mend=f"write {home.agencies / name}/agency.yaml{f', or name one of: {known}' if known else ''}",
     )
 
 

@@ -100,7 +100,9 @@ def _one_pair(con: duckdb.DuckDBPyConnection, record_l: str, record_r: str, peop
     )
     if con.sql("SELECT count(*) FROM asked").fetchall()[0][0] != 1:
         raise LinkageError(
-            "a pair needs two records of the people table", where=str(people), mend="name two different record_id in it"
+            "a pair needs two mentions of the people table",
+            where=str(people),
+            mend="name two different ones by record_id; of the record: agency/table/key",
         )
 
 

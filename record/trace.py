@@ -77,6 +77,23 @@ def trace_back(
     return found
 
 
+def person_of(record: Record, mention: str) -> str:
+    """The person of the record to whom a mention (agency/table/key) belongs.
+
+    Raises:
+        PublishError: The snapshot has no such mention.
+    """
+    with record.to_duckdb() as con:
+        found = con.execute("SELECT person_id FROM person_source WHERE person_ref = $1", [mention]).fetchall()
+    if not found:
+        raise PublishError(
+            "the record has no such mention",
+            where=f"snapshot {record.snapshot_id}",
+            mend="write it as agency/table/key, as person_source has it; it may be withheld or quarantined",
+        )
+    return str(found[0][0])
+
+
 def _rows(
     con: duckdb.DuckDBPyConnection, record: Record, person_id: str | None, row_id: str | None
 ) -> Iterator[tuple[str, ...]]:

@@ -22,8 +22,9 @@ def dictionary(home: HomeOption = HERE, as_json: JsonOption = False) -> None:
     """
     from record.dictionary import data_dictionary
 
-    at = Home(home.expanduser().resolve())
-    agencies = load_agencies_of(at, load_settings(at)) if at.settings_file.is_file() else {}
+    outside = home == HERE and not Home(home.resolve()).settings_file.is_file()
+    at = None if outside else home_at(home)
+    agencies = load_agencies_of(at, load_settings(at)) if at else {}
     text = data_dictionary(agencies)
     answer({"markdown": text}, text=text, as_json=as_json)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from string import hexdigits
 from typing import Annotated
 
 import sqlalchemy as sa
@@ -107,9 +108,10 @@ def show_row(
         shown = read_row(at.home, at.ledger, extract_id=extract_id, record=record)
         sent = read_as_sent(at.home, at.ledger, feed, extract_id=extract_id, record=record) if with_values else None
     place = f"line {shown.line}" if shown.line else "table row"
+    reason = f" ({shown.reason})" if shown.reason else ""
     lines = [
         f"{shown.agency} {shown.feed}, {shown.name}, {place}, record {shown.record}",
-        f"{shown.disposition} ({shown.reason}){', cleared since' if shown.cleared else ''}",
+        f"{shown.disposition}{reason}{', cleared since' if shown.cleared else ''}",
         *([f"mend: {shown.mend}"] if shown.mend else []),
         table([asdict(finding) for finding in shown.findings], empty="no findings"),
         *(f"{at_}: moved to {to} ({why}) by {who}" for at_, to, why, who in shown.moves),
@@ -154,15 +156,16 @@ def pending_codes(home: HomeOption = HERE, as_json: JsonOption = False) -> None:
 
 
 def trace(
-    what: Annotated[str, typer.Argument(metavar="FILE:LINE | EXTRACT:RECORD | PERSON | ROW")],
+    what: Annotated[str, typer.Argument(metavar="FILE:LINE | EXTRACT:RECORD | MENTION | PERSON | ROW")],
     home: HomeOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Follow a received row forward, or a person or row of the record back to the lines they came from.
+    """Follow a received row forward, or a person, mention or row of the record back to the lines they came from.
 
     \b
     Example: kith trace students_20260907.csv:4
     Example: kith trace 3f2a90c1d4e5b6a7988f1c20:17
+    Example: kith trace hillside_schools/students/004211
     Example: kith trace 6QK3V0ZJ1ZP6B8H2MN5T7W9XYA
     """
     with opened(home) as at:
@@ -185,7 +188,7 @@ def _forward(at: OpenHome, what: str) -> tuple[object, str]:
     lines = [
         f"{row.agency} {row.feed}, {row.name}, {f'line {row.line}' if row.line else 'table row'}, record {row.record}",
         f"{row.disposition} ({row.reason or 'no finding of error'}); {stands}",
-        f"becomes: {', '.join(found.entities) or 'nothing of the record'}",
+        f"{'becomes' if found.in_force else 'would become'}: {', '.join(found.entities) or 'nothing of the record'}",
         table([asdict(finding) for finding in row.findings], empty="no findings"),
     ]
     return asdict(found), "\n".join(lines)
@@ -198,10 +201,18 @@ def _is_extract(at: OpenHome, name: str) -> bool:
 
 def _back(at: OpenHome, what: str) -> tuple[object, str]:
     from record.reader import open_record
-    from record.trace import trace_back
+    from record.trace import person_of, trace_back
 
+    record = open_record(at.home)
+    if "/" in what:
+        what = person_of(record, what)
     # A person id has 26 letters and digits in capitals; a row id is hexadecimal.
     person = len(what) == 26 and what.isupper()
-    origins = trace_back(open_record(at.home), at.ledger, **{"person_id" if person else "row_id": what})
+    if not person and not set(what) <= set(hexdigits):
+        raise typer.BadParameter(
+            f"{what!r} is no line (FILE:LINE), no mention (agency/table/key) and no id of the record"
+        )
+    origins = trace_back(record, at.ledger, **{"person_id" if person else "row_id": what})
     rows = [asdict(origin) for origin in origins]
-    return rows, table(rows, ("table", "agency", "feed", "source_key", "name", "line", "record", "as_of"))
+    shown = table(rows, ("table", "agency", "feed", "source_key", "name", "line", "record", "as_of"))
+    return rows, f"person {what}\n{shown}" if person else shown

@@ -11,7 +11,7 @@ import typer
 
 from flows.doctor import Sign, examine, exit_status
 from flows.lay_out_home import lay_out_home
-from flows.terminal import HERE, HomeOption, JsonOption, answer
+from flows.terminal import HERE, HomeOption, JsonOption, answer, home_at
 from store.home import Home
 
 
@@ -50,8 +50,9 @@ def doctor(
     Example: kith doctor --home exchange
     """
     signs: list[Sign] = []
-    # Not open_home: a home whose settings are missing is just what the doctor is to tell of.
-    for sign in examine(Home(home.expanduser().resolve()), now=datetime.now(UTC), sources=sources):
+    # A home whose settings are missing is just what the doctor is to tell of; a folder that is not there is no home.
+    at = Home(home.expanduser().resolve()) if home.expanduser().is_dir() else home_at(home)
+    for sign in examine(at, now=datetime.now(UTC), sources=sources):
         signs.append(sign)
         if not as_json:
             print(_line(sign), flush=True)

@@ -137,8 +137,9 @@ def test_a_line_is_followed_forward_and_a_person_back_to_the_line(terminal: Term
 
     found = open_record(terminal.folder).table("person_source").to_pandas()
     person = found[found["source_key"] == "004211"]["person_id"].iloc[0]
-    back = terminal.kith("trace", person, "--json").json
-    assert {(row["name"], row["line"]) for row in back} == {("students_20260907.csv", 2)}
+    for what in (person, "hillside_schools/students/004211"):
+        back = terminal.kith("trace", what, "--json").json
+        assert {(row["name"], row["line"]) for row in back} == {("students_20260907.csv", 2)}
 
 
 def test_two_mentions_are_explained_by_their_comparisons(terminal: Terminal, first_night: Answer) -> None:
@@ -174,10 +175,15 @@ def test_a_table_of_persons_is_linked(terminal: Terminal, tmp_path: Path) -> Non
         (["status", "--home", "agencies"], 3, "kith init"),
         (["quarantine", "show", "nothing", "1"], 5, "no such extract"),
         (["report", "20200101T000000-abcdef"], 8, "no such report"),
+        (["trace", "students_20260907.csv:7"], 5, "only 6 lines"),
+        (["trace", "students_20260907.csv"], 2, "FILE:LINE"),
+        (["trace", "hillside_schools/students/9"], 8, "no such mention"),
+        (["doctor", "--home", "nowhere"], 3, "kith init"),
+        (["dictionary", "--home", "nowhere"], 3, "kith init"),
     ],
 )
 def test_what_is_typed_wrong_is_told_with_how_to_mend_it_and_an_exit_status(
-    terminal: Terminal, words: list[str], status: int, says: str
+    terminal: Terminal, first_night: Answer, words: list[str], status: int, says: str
 ) -> None:
     told = terminal.kith(*words)
     assert (told.status, says in told.err, "Traceback" in told.err) == (status, True, False)

@@ -48,7 +48,7 @@ def test_an_explanation_says_no_value_of_a_person(folder: Path) -> None:
 
 
 def test_an_unknown_record_is_an_error(folder: Path) -> None:
-    with pytest.raises(LinkageError, match="two records"):
+    with pytest.raises(LinkageError, match="two mentions"):
         explain_pair(folder / "people.parquet", "school/1", "school/9")
 
 
