@@ -104,7 +104,7 @@ def clear_work(home: Home) -> Path:
 def _people(night: Night, entities: Mapping[str, Path], restricted: pa.Table, work: Path) -> Path:
     """The people table without anybody who is withheld wholly: linkage must not see them either."""
     orders = orders_in_force(night.ledger)
-    with connect(temp=work / ".spill") as con:
+    with connect(temp=work / ".spill", memory_limit="450MB") as con:
         visible = entities_to_link(con, entities, orders=orders, restricted=restricted)
         return people_from_entities(con, visible, work / "people.parquet")
 

@@ -36,7 +36,7 @@ class LinkageSettings(Declared):
     block_cap: int = 200
     most_records: int = 200
     threads: int = 2
-    memory: str = "600MB"
+    memory: str = "450MB"
 
     def decide(self, weight: float, *, stated: bool, held: bool) -> str:
         """What a pair comes to: link, review or no; `held` says that the guard named a veto or a doubt."""
