@@ -12,7 +12,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from expectations.compile import Outcome, number_sql
-from expectations.relation import in_terms_sql, value_sql
+from expectations.relation import in_terms_sql, sql_of, value_sql
 from expectations.suites import Check
 from mappings.compile import install_macros
 from mappings.declarations import Feed, Reference, Withhold
@@ -83,7 +83,7 @@ def open_batch(con: duckdb.DuckDBPyConnection, batch: Batch, feed: Feed, states:
     """Opens a batch: views `mapped`, `unreadable`, `state`, `in_terms` (mapped rows with all that SQL of the
     declaration may name) and `state_in_terms` likewise, the table `fate` (a row for every received row, without a
     disposition but for unreadable ones), the view `open_rows` of those without one, and the empty table `orders`."""
-    install_macros(con)
+    install_macros(con, called_in=sql_of(feed))
     extract = batch.extract
     open_mapped(con, batch)
     open_state(con, batch, states(extract.agency, extract.feed))

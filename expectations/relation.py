@@ -105,7 +105,7 @@ def in_terms_sql(feed: Feed, source: str, *, as_of: date, state_of: Callable[[st
     for alias, lookup in feed.lookups.items():
         path = state_of(lookup.feed)
         if path is None:
-            fields = sorted(set(re.findall(rf"\b{re.escape(alias)}\.([a-z][a-z0-9_]*)", _sql_of(feed))))
+            fields = sorted(set(re.findall(rf"\b{re.escape(alias)}\.([a-z][a-z0-9_]*)", sql_of(feed))))
             absent = ", ".join(f"{quoted(name)} VARCHAR" for name in fields or ["none"])
             structs.append(f", NULL::STRUCT({absent}) AS {quoted(alias)}")
             continue
@@ -116,8 +116,8 @@ def in_terms_sql(feed: Feed, source: str, *, as_of: date, state_of: Callable[[st
     return f"(SELECT own.*, DATE '{as_of}' AS as_of{''.join(structs)} FROM {source} own{''.join(joins)})"
 
 
-def _sql_of(feed: Feed) -> str:
-    """All SQL of a feed's declaration in which a lookup may be named."""
+def sql_of(feed: Feed) -> str:
+    """All SQL of a feed's declaration that is run on mapped rows."""
     rows = [text for rows in feed.entities.values() for row in rows for text in row.values()]
     return " ".join([*rows, *(rule.drop for rule in feed.scope), *(rule.when for rule in feed.withhold)])
 

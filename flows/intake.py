@@ -18,7 +18,7 @@ from mappings.manifest import ManifestEntry, entry_for, manifest_entries
 from mappings.map_extract import map_extract
 from store.accounts import require_rows_agree, require_sums_hold, write_accounts
 from store.batches import read_batch, write_batch
-from store.extracts import Batch, Checked, Disposition, Extract, Status
+from store.extracts import Batch, Checked, Disposition, Extract, Holds, Status
 from store.home import literal
 from store.landing import Landing, read_extract
 from store.ledger import extract as extracts
@@ -77,11 +77,28 @@ def _unfinished(night: Night, agency: Agency) -> list[tuple[str, str]]:
     )
     with night.ledger.reading() as connection:
         rows = connection.execute(query).all()
-    declared = [row for row in rows if row.feed in rank]
+    declared = sorted((row for row in rows if row.feed in rank), key=lambda row: row.seq)
+    turns = _turns(agency, [(row.feed, row.as_of) for row in declared])
+    # Of a full feed the newest day goes first: what it speaks of, an older file no longer says. An older file is still
+    # there for its turn, should the newer one turn out to be bad.
+    declared.sort(key=lambda row: row.as_of if row.feed in turns else "", reverse=True)
     # A table read tonight already holds whatever the files of earlier days speak of, so tables go first.
     of_files = {name: feed.arrives.table is None for name, feed in agency.feeds.items()}
-    order = sorted(declared, key=lambda r: (of_files[r.feed], r.as_of, rank[r.feed], r.seq))
-    return [(row.extract_id, row.feed) for row in order]
+    declared.sort(key=lambda row: (of_files[row.feed], turns.get(row.feed, row.as_of), rank[row.feed]))
+    return [(row.extract_id, row.feed) for row in declared]
+
+
+def _turns(agency: Agency, waiting: list[tuple[str, str]]) -> dict[str, str]:
+    """Full feed -> the day on which all its waiting (feed, as_of) have their turn.
+
+    That is its newest day, and no earlier than that of a full feed whose rows it needs.
+    """
+    turns: dict[str, str] = {}
+    for name in processing_order(agency):
+        days = [as_of for feed, as_of in waiting if feed == name]
+        if days and agency.feeds[name].holds is Holds.FULL:
+            turns[name] = max([*days, *(turns[needed] for needed in needs(agency.feeds[name]) if needed in turns)])
+    return turns
 
 
 def _load(night: Night, agency: Agency, extract_id: str) -> None:

@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 
 import duckdb
@@ -52,9 +53,28 @@ def element_columns(feed: Feed) -> dict[str, str]:
     return columns
 
 
-def install_macros(connection: duckdb.DuckDBPyConnection) -> None:
-    """Makes the macros known that the SQL of declarations (`sql`, `when`, `drop`, `deleted_when`) may call."""
-    connection.execute(files("mappings").joinpath("macros.sql").read_text(encoding="utf-8"))
+def install_macros(connection: duckdb.DuckDBPyConnection, *, called_in: str | None = None) -> None:
+    """Makes the macros known that the SQL of declarations (`sql`, `when`, `drop`, `deleted_when`) may call.
+
+    Args:
+        connection: Where they are made; they must not be there yet.
+        called_in: The SQL that will be run; the macros it does not call are left out. None: all are made.
+    """
+    made: list[str] = []
+    for name, statement in reversed(_macros().items()):
+        # Backwards, because a macro may call those that stand before it.
+        if called_in is None or re.search(rf"\b{name}\b", " ".join([called_in, *made]), re.IGNORECASE):
+            made.insert(0, statement)
+    if made:
+        connection.execute("".join(made))
+
+
+@cache
+def _macros() -> dict[str, str]:
+    """The macros by name, in the order in which they can be made."""
+    text = files("mappings").joinpath("macros.sql").read_text(encoding="utf-8")
+    statements = re.split(r"^(?=CREATE MACRO )", text, flags=re.MULTILINE)[1:]
+    return {statement.split("(")[0].split()[-1]: statement for statement in statements}
 
 
 def compile_feed(feed: Feed, crosswalks: Mapping[str, Crosswalk], *, as_of: dt.date) -> CompiledFeed:

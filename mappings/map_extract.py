@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import duckdb
@@ -79,14 +80,14 @@ class _Work:
     def mapped(self) -> Path:
         return self.into / "mapped.parquet"
 
-    @property
+    @cached_property
     def compiled(self) -> CompiledFeed:
         return compile_feed(self.feed, self.agency.crosswalks, as_of=self.extract.as_of)
 
     def connect(self, memory_limit: str) -> duckdb.DuckDBPyConnection:
         """A connection that reaches this folder alone, with plans that never gather a file in memory."""
         connection = connect(temp=self.into / ".spill", memory_limit=memory_limit)
-        install_macros(connection)
+        install_macros(connection, called_in=f"{self.compiled.select} {self.compiled.select_key}")
         # A crosswalk is the side of a join that is kept; the optimizer does not know that the file is the larger one.
         connection.execute("SET disabled_optimizers = 'build_side_probe_side,join_order'")
         connection.execute(f"SET allowed_directories = [{literal(f'{self.into.resolve()}/')}]")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from standard.errors import AccountError
 from store.extracts import Batch, Checked, Disposition
-from store.home import connect, literal
+from store.home import literal, peek
 from store.ledger import account, code_pending, file_finding, now, order_, received, row_move
 
 CLEARED = "cleared"
@@ -95,7 +95,7 @@ def _file(batch: Batch, name: str) -> str:
 
 
 def _read(query: str) -> list[tuple[object, ...]]:
-    with connect() as con:
+    with peek() as con:
         return list(con.execute(query).fetchall())
 
 
@@ -207,7 +207,7 @@ def require_rows_agree(connection: sa.Connection, checked: Checked) -> None:
     extract_id = checked.batch.extract.extract_id
     query = sa.select(account.c.disposition, account.c.reason, account.c.rows).where(account.c.extract_id == extract_id)
     kept = {(disposition, reason): rows for disposition, reason, rows in connection.execute(query)}
-    with connect() as con:
+    with peek() as con:
         con.register("moves", read_moves(connection, extract_id))
         now_sql = rows_now_sql(f"read_parquet({literal(checked.rows)})", "moves")
         found = con.execute(f"SELECT disposition, reason, count(*) FROM {now_sql} GROUP BY ALL").fetchall()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -123,6 +125,17 @@ def connect(*, temp: Path | None = None, memory_limit: str = "1GB", threads: int
     if temp is not None:
         config["temp_directory"] = str(temp)
     return duckdb.connect(config=config)
+
+
+def peek() -> duckdb.DuckDBPyConnection:
+    """A connection for a quick look into small files. To open a database costs more than such a look: one is kept."""
+    return _kept().cursor()
+
+
+@cache
+def _kept() -> duckdb.DuckDBPyConnection:
+    atexit.register(_kept.cache_clear)
+    return connect()
 
 
 def literal(value: str | Path) -> str:
