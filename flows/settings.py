@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, ValidationError
 
@@ -28,6 +28,8 @@ class Timetable(Declared):
 
 class Settings(Declared):
     """One exchange."""
+
+    described_in: ClassVar[str] = "exchange.yaml in docs/command_line.md"
 
     exchange: str
     """Its name, as the report shows it."""
@@ -137,5 +139,5 @@ def _overridden(declared: Source | None, doors: dict[str, dict[str, Any]], place
         raise DeclarationError(
             f"{place}.{'.'.join(str(part) for part in first['loc'])}: {first['msg']}",
             where=str(home.settings_file),
-            mend="see the keys of a source in docs/mapping.md",
+            mend="see the sources in docs/mapping.md",
         ) from error

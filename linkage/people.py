@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import duckdb
 
@@ -42,6 +43,8 @@ class ColumnMap(Declared):
 
     Keys of `columns` are common columns (or address, city, zip, phone), values one column or a list of columns.
     """
+
+    described_in: ClassVar[str] = "kith link in docs/command_line.md"
 
     columns: dict[str, str | list[str]]
     birth_date_format: str | None = None
@@ -100,7 +103,9 @@ def _check_map(chosen: ColumnMap, types: Mapping[str, str], path: Path) -> None:
         )
     if "record_id" not in chosen.columns:
         raise LinkageError(
-            "the people table has no record_id", where=str(path), mend="name the column that identifies a row"
+            "the people table has no record_id",
+            where=str(path),
+            mend="name so the column that tells rows apart, or say in a column map (--columns) which one it is",
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from mappings.crosswalks import Crosswalk
 from mappings.declarations import Element, Feed, template_parts
 from mappings.places import Place
-from standard.code_sets import code_set
+from standard.code_sets import choice_of, code_set
 from standard.errors import DeclarationError
 from standard.schema import Column, Entity, entities
 
@@ -55,7 +55,7 @@ def _check_row(
             continue
         column = entity.columns.get(name)
         if column is None:
-            raise at.wrong(f"{entity.entity} has no column {name!r}", name, mend=f"see {entity.entity}.yaml")
+            raise at.wrong(f"{entity.entity} has no column {name!r}", name, mend=f"it has {', '.join(entity.columns)}")
         if value.startswith("="):
             _check_constant(column, value[1:], name, at)
         elif "{" in value:
@@ -80,7 +80,9 @@ def find_element(feed: Feed, feeds: Mapping[str, Feed], name: str) -> tuple[Elem
 
 def _check_constant(column: Column, value: str, name: str, at: _At) -> None:
     if column.code_set is not None and value not in code_set(column.code_set):
-        raise at.wrong(f"{value!r} is not in the code set {column.code_set}", name, mend="take a code of the set")
+        raise at.wrong(
+            f"{value!r} is not in the code set {column.code_set}", name, mend=f"take {choice_of(column.code_set)}"
+        )
     if column.type == "boolean" and value not in ("true", "false"):
         raise at.wrong(f"{name} is true or false", name, mend="write =true or =false")
     if column.type in ("date", "timestamp", "integer", "decimal"):
@@ -119,5 +121,5 @@ def _check_targets(column: Column, crosswalk: Crosswalk, name: str, at: _At) -> 
             raise DeclarationError(
                 f"{entry.common!r} is not in the code set {column.code_set} of {at.keys[1]}.{name}",
                 where=f"{crosswalk.path}, line {entry.line}",
-                mend=f"take a code of standard/code_sets/{column.code_set}.csv",
+                mend=f"take {choice_of(column.code_set)}",
             )

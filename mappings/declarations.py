@@ -5,14 +5,14 @@ from __future__ import annotations
 import codecs
 import datetime as dt
 import re
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from connectors.sources import Source
 from connectors.wanted import FilesWanted, parse_overlap
 from mappings.problems import NULLING, PROBLEMS
-from standard.code_sets import code_set
+from standard.code_sets import choice_of, code_set
 from standard.declarations import Declared
 from standard.errors import DeclarationError
 from store.extracts import Holds, Severity
@@ -46,7 +46,7 @@ def _known_date(text: str) -> str:
 
 def _in_set(name: str, code: str) -> str:
     if code not in code_set(name):
-        raise ValueError(f"{code!r} is not in the code set {name}")
+        raise ValueError(f"{code!r} is not in the code set {name}; take {choice_of(name)}")
     return code
 
 
@@ -303,6 +303,8 @@ class Withhold(Declared):
 class Feed(Declared):
     """One feed of an agency: a table or a kind of file."""
 
+    described_in: ClassVar[str] = "<feed>.yaml in docs/mapping.md"
+
     feed: str
     title: str
     source: str
@@ -357,6 +359,8 @@ class Feed(Declared):
 
 class AgencyFile(Declared):
     """agency.yaml: who the agency is, where its feeds come from, and which they are."""
+
+    described_in: ClassVar[str] = "agency.yaml in docs/mapping.md"
 
     agency: str
     name: str

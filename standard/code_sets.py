@@ -9,6 +9,8 @@ from pathlib import Path
 from standard.errors import DeclarationError
 
 FOLDER = Path(__file__).parent / "code_sets"
+_FEW = 20
+"""A set of no more codes is told whole where a code is not in it."""
 
 
 @cache
@@ -32,6 +34,12 @@ def code_set(name: str) -> dict[str, str]:
                 )
             codes[row["code"]] = row["meaning"]
     return codes
+
+
+def choice_of(name: str) -> str:
+    """What a person may choose from, in words: the codes of a small set, the file of a large one."""
+    codes = code_set(name)
+    return f"one of {', '.join(codes)}" if len(codes) <= _FEW else f"a code of standard/code_sets/{name}.csv"
 
 
 def code_set_names() -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,6 +15,8 @@ class Declared(BaseModel):
     """What is read from a declaration: frozen, and every key it does not know is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    described_in: ClassVar[str] = "docs/design.md"
+    """Where a person reads what the keys mean."""
 
 
 D = TypeVar("D", bound=Declared)
@@ -125,11 +127,17 @@ def read_declaration(path: Path, model: type[D], **given: object) -> D:
     try:
         return model.model_validate({**value, **given})
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = tuple(first["loc"])
-        kind = "this key is not known here" if first["type"] == "extra_forbidden" else first["msg"]
+        place, kind = _told(error)
         raise DeclarationError(
             f"{'.'.join(str(p) for p in place)}: {kind}",
             where=f"{path}, line {document.line_of(place)}",
-            mend=f"see the keys of {model.__name__} in docs/mapping.md",
+            mend=f"see {model.described_in}",
         ) from error
+
+
+def _told(error: ValidationError) -> tuple[tuple[str | int, ...], str]:
+    """The place and the words of what is wrong; a key that is not known comes first, as it is often one that misses."""
+    errors = error.errors(include_url=False, include_input=False)
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    said = {"extra_forbidden": "this key is not known here", "missing": "this key is missing"}
+    return tuple(first["loc"]), said.get(first["type"], first["msg"].removeprefix("Value error, "))

@@ -35,6 +35,8 @@ def test_a_scalar_stays_the_text_that_was_written(tmp_path: Path, written: str) 
         ("name: a\nname: b\n", 2, "stands twice"),
         ("name: a\nparts:\n  x: 1\n  x: 2\n", 4, "stands twice"),
         ("name: a\n\nnmae: b\n", 3, "not known"),
+        ("parts: {}\nnmae: b\n", 2, "nmae: this key is not known"),
+        ("parts: {}\n", 1, "name: this key is missing"),
         ("name: a\nparts: [1]\n", 2, "dictionary"),
         ("name: [\n", 2, "not YAML"),
         ("- a\n", 1, "mapping"),
