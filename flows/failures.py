@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sqlite3
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -52,7 +53,8 @@ def failure_of(error: BaseException, *, stage: str, agency: str | None = None) -
 
 def _is_full_disk(error: BaseException) -> bool:
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return full or os.strerror(errno.ENOSPC) in str(error)
+    of_ledger = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    return full or of_ledger == sqlite3.SQLITE_FULL or os.strerror(errno.ENOSPC) in str(error)
 
 
 def own_frames(error: BaseException) -> list[str]:

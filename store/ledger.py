@@ -164,7 +164,7 @@ class Ledger:
     """An open control plane."""
 
     def __init__(self, url: str) -> None:
-        self.engine = sa.create_engine(url, pool_pre_ping=True)
+        self.engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)  # errors show no values
         if self.engine.dialect.name == "sqlite":
             sa.event.listen(self.engine, "connect", _harden_sqlite)
 

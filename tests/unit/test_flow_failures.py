@@ -8,10 +8,12 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import sqlalchemy as sa
 
 from flows.failures import Failure, failure_of, from_json, own_frames, scrubbed, to_json
 from standard.declarations import Declared, read_declaration
 from standard.errors import DeclarationError, SourceError
+from store.ledger import code_pending, open_ledger
 
 CANARY = "Amara Osei 2013-04-02"
 
@@ -49,6 +51,17 @@ def test_what_crosses_to_prefect_holds_no_text_of_the_error() -> None:
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_told_as_what_it_is(number: int) -> None:
     assert failure_of(OSError(number, "no room"), stage="map").what == "the disk is full"
+
+
+def test_a_ledger_that_finds_the_disk_full_says_so_and_shows_no_value(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path / "ledger.db")
+    row = {"agency": "town", "feed": "students", "element": "sex", "first_extract": "x", "last_extract": "x", "rows": 1}
+    with pytest.raises(sa.exc.OperationalError) as raised, ledger.writing() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")
+        connection.execute(code_pending.insert(), [{**row, "value": f"{CANARY} {n}"} for n in range(5000)])
+    ledger.close()
+    assert failure_of(raised.value, stage="check").what == "the disk is full"
+    assert CANARY not in str(raised.value)
 
 
 def test_failures_come_back_from_the_ledger_as_they_went_in() -> None:
