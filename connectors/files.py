@@ -67,7 +67,7 @@ def fetch_files(
         if _fetched(listed, known):
             continue
         if not _settled(listed, known, settle=store.settle):
-            yield Left(listed, "just written")
+            yield Left(listed, f"it has not stood still for {store.settle:g} seconds")
             continue
         try:
             yield _fetch(store, listed, wanted, landing=landing, now=now)

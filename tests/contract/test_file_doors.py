@@ -63,7 +63,9 @@ def test_files_arrive_in_the_order_they_speak_of(exchange: Exchange, file_agency
 def test_a_file_that_was_just_written_is_left_until_it_has_settled(exchange: Exchange, file_agency: FileAgency) -> None:
     path = file_agency.put("students_20260301.csv", b"half", age=5)
     received = exchange.poll(file_agency.source, file_agency.wanted)
-    assert received.extracts == [] and [left.reason for left in received.left] == ["just written"]
+    assert received.extracts == [] and [left.reason for left in received.left] == [
+        "it has not stood still for 60 seconds"
+    ]
     path.write_bytes(b"half and whole")
     os.utime(path, (time.time() - 61, time.time() - 61))
     (extract,) = exchange.poll(file_agency.source, file_agency.wanted).extracts
