@@ -15,7 +15,7 @@ from flows.failures import Failure, failure_of
 from flows.settings import Settings, load_agencies_of, load_settings, open_home_ledger
 from mappings.load import Agency
 from standard.errors import DeclarationError
-from store.home import Home
+from store.home import Home, clear_leftovers
 from store.ledger import Ledger
 from store.runs import Run, finish_run, hold_home, start_run
 
@@ -110,6 +110,7 @@ def open_night(
             mend=f"name one of: {', '.join(declared) or '(there is none yet)'}",
         )
     with hold_home(home, wait=wait):
+        clear_leftovers(home)
         ledger = open_home_ledger(home, settings)
         try:
             night = Night(home, settings, declared, wanted, ledger, start_run(ledger), now, progress)

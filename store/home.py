@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,6 +106,17 @@ def written_whole(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+_LEFTOVERS = (f"landing/.parts/{'?' * 32}.part", "batches/*/.*.part", "batches/*/.spill", "state/*/*/.*.part",
+              "state/*/*/.spill")  # fmt: skip
+"""There only while it is written; the part of a fetched file, which a later poll takes up, has a longer name."""
+
+
+def clear_leftovers(home: Home) -> None:
+    """Removes what a killed process was writing, for it holds rows; to be called only by who holds the home."""
+    for left in (path for pattern in _LEFTOVERS for path in home.root.glob(pattern)):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def sync(path: Path) -> None:

@@ -16,6 +16,7 @@ from expectations.great_expectations_engine import _engine
 from flows.night import run_night
 from flows.run import NightResult
 from store import runs
+from store.landing import Landing
 from store.ledger import open_ledger, run, stage
 from tests.exchange import MONDAY, PARTIES, TUESDAY, SmallExchange, small_exchange
 
@@ -127,6 +128,19 @@ def test_killed_runs_are_seen_as_dead_and_leave_nothing_half_done(
     assert states(small) == [*killed, "finished", *killed, "finished"]
     assert [left.name for left in small.home.record.iterdir() if left.name.startswith(".building")] == []
     assert not (small.home.root / "work").exists()
+
+
+def test_rows_that_a_killed_process_was_writing_are_removed_by_the_next_run(tmp_path: Path) -> None:
+    home = small_exchange(tmp_path).home
+    half = [home.batches / "x" / ".mapped.parquet.7.part", home.state / "town" / "students" / ".spill" / "block"]
+    resumable = home.landing / ".parts" / f"{'a' * 64}.part"
+    for path in [*half, resumable]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with Landing(home.landing).scratch() as scratch:
+        run_night(home, now=MONDAY)
+        found = scratch.exists()
+    assert (found, *(path.exists() for path in half), resumable.exists()) == (False, False, False, True)
 
 
 def test_a_stage_that_was_finished_is_not_done_again(
