@@ -11,7 +11,8 @@ from pathlib import Path
 import duckdb
 
 from expectations.suites import Check, bind, expectations_of
-from mappings.declarations import Feed, split_template, template_parts
+from mappings.compile import template_sql
+from mappings.declarations import Feed, template_parts
 from standard.schema import entities
 from store.home import literal, quoted
 
@@ -153,5 +154,4 @@ def value_sql(text: str) -> str:
         return literal(text[1:])
     if "{" not in text:
         return quoted(text)
-    parts = [f"{quoted(piece)}::VARCHAR" if own else literal(piece) for own, piece in split_template(text)]
-    return " || ".join(parts)
+    return template_sql(text)

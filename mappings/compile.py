@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -14,7 +14,7 @@ import duckdb
 from mappings.code_lookup import CodeNames, look_up
 from mappings.conversions import SQL_TYPES, Names, cases, conversion, sql_conversion
 from mappings.crosswalks import Crosswalk
-from mappings.declarations import Element, Feed
+from mappings.declarations import Element, Feed, split_template, template_parts
 from store.home import literal, quoted
 
 _OTHER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
@@ -143,17 +143,30 @@ def _with_needed(feed: Feed, names: Iterable[str]) -> list[str]:
     return [name for name in feed.elements if name in wanted]
 
 
+def part_sql(sql: str, *, alone: bool) -> str:
+    """A part of a key or of a template as text; one of several has its own bars and backslashes marked by a backslash,
+    so that two rows never share a key because of where their bars stand."""
+    text = f"CAST({sql} AS VARCHAR)"
+    return text if alone else f"replace(replace({text}, '\\', '\\\\'), '|', '\\|')"
+
+
+def template_sql(template: str, named: Callable[[str], str] = quoted) -> str:
+    """A template as SQL; NULL if a part is. `named` gives the SQL of a part's name."""
+    alone = len(template_parts(template)) == 1
+    pieces = [part_sql(named(p), alone=alone) if is_part else literal(p) for is_part, p in split_template(template)]
+    return f"({' || '.join(pieces)})"
+
+
 def _key(feed: Feed) -> str:
-    return " || '|' || ".join(f"CAST({quoted(name)} AS VARCHAR)" for name in feed.key)
+    return " || '|' || ".join(part_sql(quoted(name), alone=len(feed.key) == 1) for name in feed.key)
 
 
 def _key_start(feed: Feed) -> str:
     start = "''"
     for name in reversed(feed.key):
         formless = literal(f" {name}:bad_identifier ")
-        part = (
-            f"CASE WHEN NOT contains(concat(' ', _problems, ' '), {formless}) THEN CAST({quoted(name)} AS VARCHAR) END"
-        )
+        text = part_sql(quoted(name), alone=len(feed.key) == 1)
+        part = f"CASE WHEN NOT contains(concat(' ', _problems, ' '), {formless}) THEN {text} END"
         start = f"coalesce('|' || {part} || {start}, '')"
     return f"nullif(substr({start}, 2), '')"
 

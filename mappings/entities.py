@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mappings.check_entities import find_element
-from mappings.compile import element_columns, install_macros
-from mappings.declarations import Feed, split_template
+from mappings.compile import element_columns, install_macros, template_sql
+from mappings.declarations import Feed
 from mappings.load import Agency
 from standard.code_sets import code_set
 from standard.errors import ExtractError
@@ -192,7 +192,7 @@ class _Projection:
         column = self.entity.columns[name]
         if value.startswith("="):
             return {name: literal(value[1:])}
-        text = self._template(value) if "{" in value else _named(value)
+        text = template_sql(value, _named) if "{" in value else _named(value)
         if column.type == "reference":
             return {name: f"{literal(f'{self.agency.agency}/')} || CAST({text} AS VARCHAR)"}
         if column.type == "code" and "{" not in value:
@@ -212,13 +212,6 @@ class _Projection:
             f"{name}_source": text,
             f"{name}_match": f"CASE WHEN {known} THEN 'exact' WHEN {text} IS NOT NULL THEN 'unmapped' END",
         }
-
-    def _template(self, template: str) -> str:
-        pieces = [
-            f"CAST({_named(piece)} AS VARCHAR)" if is_element else literal(piece)
-            for is_element, piece in split_template(template)
-        ]
-        return f"({' || '.join(pieces)})"
 
     def _provenance(self) -> dict[str, str]:
         identity = f"{self.agency.agency}|{self.feed.feed}|{self.entity.entity}|{self.number}|"

@@ -251,3 +251,15 @@ def test_row_ids_are_unique_and_stay_the_same(projected: dict[str, Path]) -> Non
     names = [row[0] for row in _read(projected["person_name"], "row_id")]
     assert len(set(names)) == len(names) == 3
     assert not any("0001" in name for name in names)
+
+
+def test_two_children_never_share_a_key_because_of_where_a_bar_stands(tmp_path: Path) -> None:
+    feed = HEAD.replace("key: [id]", "key: [id, surname]") + ELEMENTS.replace("width: 4", "")
+    feed += 'entities: {person: [{person_ref: "students/{id}|{surname}"}]}\n'
+    got = map_file(tmp_path, "ID,Name,Born\nA|B,C,\nA,B|C,\nA\\,B|C,\nA|B\\,C,\n1,C,\n", feed=feed)
+    keys = [row["_key"] for row in got.rows]
+    assert len(set(keys)) == 5 and keys[4] == "1|C"
+    agency = load_agency(tmp_path / "hill_schools")
+    state = _in_force(got.batch.mapped, tmp_path / "state.parquet")
+    made = project_entities({"hill_schools": agency}, {("hill_schools", "students"): state}, tmp_path / "out")
+    assert {ref for (ref,) in _read(made["person"], "person_ref")} == {f"hill_schools/students/{key}" for key in keys}
