@@ -68,7 +68,9 @@ def _write(connection: duckdb.DuckDBPyConnection, entity: Entity, selects: list[
             return
         rows = " UNION ALL ".join(selects)
         try:
-            connection.execute(f"COPY ({rows}) TO {literal(part)} (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 40960)")
+            connection.execute(
+                f"COPY ({rows}) TO {literal(part)} (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 40960)"
+            )
         except duckdb.Error as error:
             # DuckDB's words may hold a value; its kind of error does not.
             raise ExtractError(
