@@ -117,6 +117,18 @@ def test_the_same_inputs_give_the_same_bytes_in_another_home(tmp_path: Path) -> 
     assert digests[0] == digests[1]
 
 
+@pytest.mark.parametrize("ids", [("A", "Z"), ("Z", "A")])
+def test_an_index_number_of_two_persons_goes_to_the_same_mentions_whatever_the_person_ids(
+    tmp_path: Path, ids: tuple[str, str]
+) -> None:
+    rows = {"person": [{"person_ref": f"police/name/{n}", "same_as": "police/index/9"} for n in (1, 2)]}
+    persons = {f"police/name/{n}": person for n, person in zip((1, 2), ids, strict=True)}
+    home, ledger = new_home(tmp_path / "home")
+    publish(home, ledger, inputs_of(tmp_path, rows, persons), run_id="run-1", fence=1)
+    found = open_record(home).table("person_source").to_pandas().set_index("person_ref")["person_id"]
+    assert found["police/index/9"] == found["police/name/1"]
+
+
 def test_publishing_the_same_again_keeps_the_snapshot_and_says_so(ready: tuple[Home, Ledger, Inputs]) -> None:
     home, ledger, inputs = ready
     first = publish(home, ledger, inputs, run_id="run-1", fence=1)
