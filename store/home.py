@@ -88,7 +88,9 @@ def open_home(root: Path) -> Home:
     home = Home(root.expanduser().resolve())
     if not home.settings_file.is_file():
         raise DeclarationError(
-            "this folder is not the home of an exchange", where=str(home.root), mend="lay one out with: kith init DIR"
+            "this folder is not the home of an exchange",
+            where=str(home.root),
+            mend="name its folder by --home or KITH_HOME, or lay one out with: kith init DIR",
         )
     return home
 
