@@ -143,11 +143,12 @@ def connect(*, temp: Path | None = None, memory_limit: str = "1GB", threads: int
 
 def peek() -> duckdb.DuckDBPyConnection:
     """A connection for a quick look into small files. To open a database costs more than such a look: one is kept."""
-    return _kept().cursor()
+    return _kept(os.getpid()).cursor()
 
 
 @cache
-def _kept() -> duckdb.DuckDBPyConnection:
+def _kept(process: int) -> duckdb.DuckDBPyConnection:  # noqa: ARG001
+    # A forked process has the connection of its parent, but not the threads that do its work: it gets its own.
     atexit.register(_kept.cache_clear)
     return connect()
 
