@@ -20,7 +20,7 @@ from tests.exchange import PARTIES, small_exchange
 ROOT = Path(__file__).resolve().parents[2]
 PERSONAL = ("Quillfeather", "QUILLFEATHER", "Valdrin", "Amara", "AMARA", "2014-02-20", "2010-01-30", "HARGREEN")
 NIGHTS = """
-import json, sys
+import json, sqlite3, sys
 from pathlib import Path
 import duckdb
 from flows.commands.run import run_orchestrated
@@ -51,6 +51,9 @@ def fails_on_a_row(extract, agency, feed, **given):
         duckdb.connect().execute("SELECT CAST('Quillfeather, Teodor, born 2014-02-20' AS DATE)")
     return mapped(extract, agency, feed, **given)
 
+with sqlite3.connect(sys.argv[3]) as court:  # the other agency has news, too
+    court.execute("INSERT INTO party VALUES ('P77', 'NILS', 'ARDEN', '2012-05-06', '2026-09-08 09:00:00')")
+court.close()
 (drop / "students_20260908.csv").write_text(STUDENTS.replace("Bo,,", "Bo,Hargreen,"))
 flows.intake.map_extract = fails_on_a_row
 night(TUESDAY)
@@ -91,7 +94,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     small.record(*PARTIES)
     with local_server(small.home):
         done = subprocess.run(
-            [sys.executable, "-c", NIGHTS, str(small.home.root), str(small.drop)],
+            [sys.executable, "-c", NIGHTS, str(small.home.root), str(small.drop), str(small.database)],
             cwd=ROOT, capture_output=True, text=True, timeout=280, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
