@@ -21,6 +21,7 @@ from linkage.people import ColumnMap, read_people
 from linkage.splink_model import Scorer, read_model, score, scorer_of
 from linkage.standardise import standardise
 from standard.declarations import Declared
+from store.home import connect
 
 DEFAULT_MODEL = "2026-1"
 TORN_WITHIN = 5.0  # weights nearer than this do not tell two candidates apart
@@ -144,16 +145,9 @@ class _Clock:
 
 def _connect(settings: LinkageSettings, spill: Path) -> duckdb.DuckDBPyConnection:
     spill.chmod(0o700)
-    return duckdb.connect(
-        config={
-            "threads": settings.threads,
-            "memory_limit": settings.memory,
-            "temp_directory": str(spill),
-            "preserve_insertion_order": False,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        }
-    )
+    con = connect(temp=spill, memory_limit=settings.memory, threads=settings.threads)
+    con.execute("SET preserve_insertion_order = false")
+    return con
 
 
 @dataclass(frozen=True)

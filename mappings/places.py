@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from standard.declarations import _read_document
+from standard.declarations import read_document
 from standard.errors import DeclarationError
 
 
@@ -17,5 +17,5 @@ class Place:
 
     def wrong(self, what: str, *keys: str | int, mend: str) -> DeclarationError:
         """The error that something is wrong at a key (or at the nearest key above it that is there)."""
-        document, _ = _read_document(self.path)
+        document, _ = read_document(self.path)
         return DeclarationError(what, where=f"{self.path}, line {document.line_of(keys)}", mend=mend)

@@ -37,7 +37,7 @@ _DEPTH = 30
 """No declaration is larger or nested deeper; what aliases repeat counts each time."""
 
 
-class _Document:
+class Document:
     """The plain value of one YAML document and the line on which each of its keys stands."""
 
     def __init__(self, path: Path) -> None:
@@ -76,7 +76,8 @@ class _Document:
         return self.lines.get(place, 1)
 
 
-def _read_document(path: Path) -> tuple[_Document, Any]:
+def read_document(path: Path) -> tuple[Document, Any]:
+    """A YAML document with the lines on which its keys stand, and its plain value."""
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=_TextLoader)
     except OSError as error:
@@ -91,7 +92,7 @@ def _read_document(path: Path) -> tuple[_Document, Any]:
         ) from error
     except RecursionError:
         raise _too_much(str(path)) from None
-    document = _Document(path)
+    document = Document(path)
     return document, {} if node is None else document.build(node)
 
 
@@ -105,7 +106,7 @@ def _too_much(where: str) -> DeclarationError:
 
 def read_yaml(path: Path) -> Any:
     """The plain value of a YAML file; scalars are text, empty is None, a repeated key is an error."""
-    return _read_document(path)[1]
+    return read_document(path)[1]
 
 
 def read_declaration(path: Path, model: type[D], **given: object) -> D:
@@ -119,7 +120,7 @@ def read_declaration(path: Path, model: type[D], **given: object) -> D:
     Raises:
         DeclarationError: Not YAML, an unknown or repeated key, or a value the model refuses; with file and line.
     """
-    document, value = _read_document(path)
+    document, value = read_document(path)
     if not isinstance(value, dict):
         raise DeclarationError(
             "a declaration is a mapping of keys", where=f"{path}, line 1", mend="write it as key: value"

@@ -102,8 +102,3 @@ def entities() -> dict[str, Entity]:
     """
     found = (read_declaration(path, Entity) for path in sorted(FOLDER.glob("*.yaml")))
     return {entity.entity: entity for entity in found}
-
-
-def sql_type(column: ColumnType) -> str:
-    """The SQL type (DuckDB and PostgreSQL alike) in which a column type is stored."""
-    return _SQL_TYPES[column]

@@ -23,7 +23,7 @@ from connectors.wanted import FilesWanted
 from store.landing import Arrival, Landing
 from tests.servers import make_key
 
-NAMES = ["../x.csv", "/etc/passwd.csv", "..", ".", "a/b.csv", "../../../root/.ssh/authorized_keys.csv"]
+NAMES = ["../x.csv", "/etc/passwd.csv", "..", ".", "a/b.csv", "../../../home/kith/.ssh/authorized_keys.csv"]
 
 
 class Lies(paramiko.SFTPServerInterface):
