@@ -34,12 +34,12 @@ from store.state import current_state, fold, next_state_path, open_state, put_in
 _LOADED = (Status.LOADED, Status.LOADED_LATE)
 
 
-def states_of(ledger: Ledger) -> States:
+def states_of(home: Home, ledger: Ledger) -> States:
     """The states in force, read from the ledger each time they are asked for."""
 
     def state(agency: str, feed: str) -> Path | None:
         with ledger.reading() as connection:
-            return current_state(connection, agency, feed)
+            return current_state(connection, home, agency, feed)
 
     return state
 
@@ -89,7 +89,7 @@ def _retry(home: Home, ledger: Ledger, extract_id: str, feed: Feed) -> int:
     batch = open_extract(home, ledger, extract_id)
     reasons = ", ".join(literal(reason) for reason in NOT_OF_CONTENT)
     with connect(temp=batch.folder / ".spill") as con:
-        dispositions.open_batch(con, batch, feed, states_of(ledger))
+        dispositions.open_batch(con, batch, feed, states_of(home, ledger))
         with ledger.reading() as connection:
             con.register("moves", read_moves(connection, extract_id))
         now = rows_now_sql(f"read_parquet({literal(batch.folder / 'rows.parquet')})", "moves")
@@ -98,7 +98,7 @@ def _retry(home: Home, ledger: Ledger, extract_id: str, feed: Feed) -> int:
             f" WHERE disposition = 'quarantined' AND reason IN ({reasons}) AND NOT cleared"
         )
         con.execute("DELETE FROM fate WHERE _record NOT IN (SELECT _record FROM waiting)")
-        _judge_again(con, ledger, batch, feed)
+        _judge_again(con, home, ledger, batch, feed)
         changed = con.execute(
             "SELECT _record, waiting.reason, fate.disposition, fate.reason FROM fate JOIN waiting USING (_record)"
             " WHERE (fate.disposition, fate.reason) <> ('quarantined', waiting.reason) ORDER BY _record"
@@ -111,11 +111,11 @@ def _retry(home: Home, ledger: Ledger, extract_id: str, feed: Feed) -> int:
     return len(moves)
 
 
-def _judge_again(con: duckdb.DuckDBPyConnection, ledger: Ledger, batch: Batch, feed: Feed) -> None:
+def _judge_again(con: duckdb.DuckDBPyConnection, home: Home, ledger: Ledger, batch: Batch, feed: Feed) -> None:
     standing = dispositions.read_standing(ledger, batch.extract, batch.folder.parent)
     dispositions.withhold_orders(con, batch.extract, feed, standing)
     dispositions.quarantine_unknown_deletes(con)
-    dispositions.quarantine_orphans(con, batch.extract, feed, states_of(ledger))
+    dispositions.quarantine_orphans(con, batch.extract, feed, states_of(home, ledger))
     dispositions.quarantine_found(con, batch.folder / "findings.parquet")
     dispositions.accept_rest(con, "retried")
 
@@ -131,7 +131,7 @@ def apply_moves(home: Home, ledger: Ledger, batch: Batch, feed: Feed, moves: Seq
     path = None
     accepted = [move.record for move in moves if move.to_disposition is Disposition.ACCEPTED]
     if accepted:
-        before = states_of(ledger)(extract.agency, extract.feed)
+        before = states_of(home, ledger)(extract.agency, extract.feed)
         path = next_state_path(home, extract, before)
         listed = f"unnest([{', '.join(str(record) for record in accepted)}]) AS _record"
         rows = f"(SELECT {listed}, 'accepted' AS disposition, '' AS reason)"
@@ -140,7 +140,7 @@ def apply_moves(home: Home, ledger: Ledger, batch: Batch, feed: Feed, moves: Seq
         move_rows(connection, extract.extract_id, moves, who=who)
         require_sums_hold(connection, extract.extract_id)
         if path is not None:
-            put_in_force(connection, extract, path)
+            put_in_force(connection, home, extract, path)
 
 
 def clear_superseded(home: Home, ledger: Ledger, agency: str, feed: Feed) -> int:
@@ -185,7 +185,7 @@ def _put_right(home: Home, ledger: Ledger, batch: Batch, feed: Feed) -> tuple[li
         return ([WHOLE_EXTRACT] if spoken else []), "newer_full_file"
     with connect(temp=batch.folder / ".spill") as con, ledger.reading() as connection:
         con.register("moves", read_moves(connection, batch.extract.extract_id))
-        open_state(con, batch, current_state(connection, batch.extract.agency, batch.extract.feed))
+        open_state(con, batch, current_state(connection, home, batch.extract.agency, batch.extract.feed))
         now = rows_now_sql(f"read_parquet({literal(batch.folder / 'rows.parquet')})", "moves")
         con.execute(
             f"CREATE TEMP TABLE open_rows AS SELECT r._record, r._key, m._version FROM {now} r"

@@ -73,7 +73,7 @@ def trace_row(home: Home, ledger: Ledger, feed: Feed, *, extract_id: str, record
         ExtractError: There is no such row.
     """
     row = show_row(home, ledger, extract_id=extract_id, record=record)
-    holder = _holder(ledger, open_extract(home, ledger, extract_id), record)
+    holder = _holder(home, ledger, open_extract(home, ledger, extract_id), record)
     mine = holder == (extract_id, record, None)
     instead = None
     if holder is not None and not mine:
@@ -81,9 +81,9 @@ def trace_row(home: Home, ledger: Ledger, feed: Feed, *, extract_id: str, record
     return Trace(row, mine, instead, tuple(feed.entities))
 
 
-def _holder(ledger: Ledger, batch: Batch, record: int) -> tuple[str, int, str | None] | None:
+def _holder(home: Home, ledger: Ledger, batch: Batch, record: int) -> tuple[str, int, str | None] | None:
     """(extract, record, why gone) of what stands in the state under the key of a row."""
-    state = states_of(ledger)(batch.extract.agency, batch.extract.feed)
+    state = states_of(home, ledger)(batch.extract.agency, batch.extract.feed)
     if state is None:
         return None
     rows = f"read_parquet({literal(batch.folder / 'rows.parquet')})"

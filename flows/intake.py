@@ -148,7 +148,7 @@ def _check(night: Night, feed: Feed, batch: Batch) -> Status:
     """Gives every row its disposition and writes the accounts; the status that follows."""
     extract = batch.extract
     with _stage(night, "check", extract) as going:
-        checked = check_batch(batch, feed, states=states_of(night.ledger), ledger=night.ledger)
+        checked = check_batch(batch, feed, states=states_of(night.home, night.ledger), ledger=night.ledger)
         status, reason = _verdict(checked)
         with night.ledger.writing() as connection:
             write_accounts(connection, checked)
@@ -182,14 +182,14 @@ def _fold(night: Night, feed: Feed, batch: Batch) -> None:
     """Puts the accepted rows in force; the ledger's commit is the moment."""
     extract = batch.extract
     with _stage(night, "fold", extract) as going:
-        before = states_of(night.ledger)(extract.agency, extract.feed)
+        before = states_of(night.home, night.ledger)(extract.agency, extract.feed)
         path = next_state_path(night.home, extract, before)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         rows = f"read_parquet({literal(batch.folder / 'rows.parquet')})"
         fold(before, batch, rows, rules_of(feed), into=path)
         with night.ledger.writing() as connection:
             late = _is_late(connection, extract)
-            put_in_force(connection, extract, path)
+            put_in_force(connection, night.home, extract, path)
             _set_status(connection, extract, Status.LOADED_LATE if late else Status.LOADED)
         going.rows = batch.received
 

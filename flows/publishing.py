@@ -36,9 +36,9 @@ from record.snapshot import Snapshot, current_snapshot, file_sha256, fingerprint
 from record.withhold import entities_to_link, orders_in_force
 from standard.errors import DeclarationError
 from store.home import Home, connect, written_whole
-from store.ledger import extract as extracts
 from store.ledger import person_event
 from store.runs import stage_of
+from store.state import clear_old_states, states_in_force
 
 LINKS_VERSION = "links"
 """The manifest's name for the folder below links/ whose persons a snapshot shows."""
@@ -82,10 +82,8 @@ def link(night: Night) -> None:
 
 
 def _states_in_force(night: Night) -> dict[tuple[str, str], Path]:
-    query = sa.select(extracts.c.agency, extracts.c.feed, extracts.c.state_path)
     with night.ledger.reading() as connection:
-        rows = connection.execute(query.where(extracts.c.state_path.is_not(None))).all()
-    return {(row.agency, row.feed): Path(row.state_path) for row in rows}
+        return states_in_force(connection, night.home)
 
 
 def _today(night: Night) -> date:
@@ -188,6 +186,8 @@ def publish(night: Night) -> None:
     verb = "published" if snapshot.is_new else "nothing changed; in force is"
     night.progress(f"{verb} snapshot {snapshot.snapshot_id}: {going.rows:,} rows")
     _keep_links_of_the_record(night.home)
+    with night.ledger.reading() as connection:
+        clear_old_states(connection, night.home)
     _pass_on(night, snapshot)
     shutil.rmtree(night.home.root / "work")
 

@@ -67,7 +67,7 @@ def try_sample(home: Home, ledger: Ledger, agency: Agency, feed: Feed, sample: P
         # The manifest is not what is tried.
         alone = feed.model_copy(update={"manifest": None})
         batch = map_extract(extract, agency, alone, into=Path(folder) / "batch")
-        checked = check_batch(batch, feed, states=states_of(ledger), ledger=ledger)
+        checked = check_batch(batch, feed, states=states_of(home, ledger), ledger=ledger)
         with connect() as con:
             return _told(con, batch, checked)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -113,10 +114,15 @@ def written_whole(path: Path) -> Iterator[Path]:
 _LEFTOVERS = (f"landing/.parts/{'?' * 32}.part", "batches/*/.*.part", "batches/*/.spill", "state/*/*/.*.part",
               "state/*/*/.spill")  # fmt: skip
 """There only while it is written; the part of a fetched file, which a later poll takes up, has a longer name."""
+_PART_WAITS = 7 * 24 * 3600
+"""Seconds: the part of a file that no poll has gone on with for so long is of a file that is gone from its source."""
 
 
 def clear_leftovers(home: Home) -> None:
     """Removes what a killed process was writing, for it holds rows; to be called only by who holds the home."""
+    for part in home.landing.glob(".parts/*"):
+        if part.stat().st_mtime < time.time() - _PART_WAITS:
+            part.unlink()
     for left in (path for pattern in _LEFTOVERS for path in home.root.glob(pattern)):
         shutil.rmtree(left) if left.is_dir() else left.unlink()
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import sqlalchemy as sa
@@ -64,8 +64,9 @@ extract = _table(
     sa.Column("status_reason", _TEXT),
     sa.Column("run_id", _TEXT, nullable=False),
     sa.Column("watermark", _TEXT),
-    sa.Column("state_path", _TEXT),
+    sa.Column("state_path", _TEXT),  # within the home
     sa.Column("duplicate_of", _TEXT),
+    sa.Column("declarations", _TEXT),  # fingerprint of those it was mapped and checked by
     sa.Index("extract_by_feed", "agency", "feed"),
     sa.Index("extract_by_content", "agency", "feed", "sha256"),
 )
@@ -150,12 +151,36 @@ sighting = _table(
     _when("first_seen_at"),
     sa.Column("extract_id", _TEXT),
 )
+remap = _table(
+    "remap",  # an agency's extracts mapped again from the landing area, once for all
+    sa.Column("remap_id", _TEXT, primary_key=True),
+    sa.Column("agency", _TEXT, nullable=False),
+    _when("at"),
+)
 
-MIGRATIONS: list[list[sa.Table]] = [
-    [run, stage, extract, account, received, file_finding, row_move, code_pending, order_, snapshot, person_event],
-    [sighting],
-]
-"""Step n brings a ledger of version n-1 to version n by making these tables; later steps may hold other statements."""
+
+def _making(*tables: sa.Table) -> Callable[[sa.Connection], None]:
+    return lambda connection: METADATA.create_all(connection, tables=tables)
+
+
+def _for_remapping(connection: sa.Connection) -> None:
+    """State paths within the home, so that it can be moved; the declarations an extract was mapped by."""
+    METADATA.create_all(connection, tables=[remap])
+    if "declarations" not in {column["name"] for column in sa.inspect(connection).get_columns("extract")}:
+        connection.execute(sa.text("ALTER TABLE extract ADD COLUMN declarations TEXT"))
+    for row in connection.execute(sa.select(extract).where(extract.c.state_path.is_not(None))).all():
+        within = f"state/{row.agency}/{row.feed}/{PurePath(row.state_path).name}"
+        of_extract = extract.update().where(extract.c.extract_id == row.extract_id)
+        connection.execute(of_extract.values(state_path=within))
+
+
+MIGRATIONS: list[Callable[[sa.Connection], None]] = [
+    _making(run, stage, extract, account, received, file_finding, row_move, code_pending, order_, snapshot,
+            person_event),
+    _making(sighting),
+    _for_remapping,
+]  # fmt: skip
+"""Step n brings a ledger of version n-1 to version n; in a new ledger a step meets the tables in their newest form."""
 
 _version = sa.Table("ledger_version", sa.MetaData(), sa.Column("version", sa.Integer, primary_key=True))
 
@@ -204,8 +229,8 @@ def open_ledger(where: Path | str) -> Ledger:
     with ledger.writing() as connection:
         _version.metadata.create_all(connection)
         done = connection.execute(sa.select(sa.func.max(_version.c.version))).scalar() or 0
-        for number, tables in enumerate(MIGRATIONS[done:], start=done + 1):
-            METADATA.create_all(connection, tables=tables)
+        for number, step in enumerate(MIGRATIONS[done:], start=done + 1):
+            step(connection)
             connection.execute(_version.insert().values(version=number))
     return ledger
 

@@ -43,22 +43,39 @@ def rows_sql(path: Path | None) -> str:
     return f"(SELECT * FROM read_parquet({literal(path)}) WHERE _deleted IS NULL)"
 
 
-def current_state(connection: sa.Connection, agency: str, feed: str) -> Path | None:
+def states_in_force(connection: sa.Connection, home: Home) -> dict[tuple[str, str], Path]:
+    """(agency, feed) -> the state file in force; a feed of which no extract was folded yet has none."""
+    query = sa.select(extracts.c.agency, extracts.c.feed, extracts.c.state_path)
+    rows = connection.execute(query.where(extracts.c.state_path.is_not(None)))
+    return {(row.agency, row.feed): home.root / row.state_path for row in rows}
+
+
+def current_state(connection: sa.Connection, home: Home, agency: str, feed: str) -> Path | None:
     """The state file of a feed that is in force, or None before its first extract was folded."""
     query = sa.select(extracts.c.state_path).where(
         extracts.c.agency == agency, extracts.c.feed == feed, extracts.c.state_path.is_not(None)
     )
     found = connection.execute(query).scalar_one_or_none()
-    return Path(found) if found else None
+    return home.root / found if found else None
 
 
-def put_in_force(connection: sa.Connection, extract: Extract, path: Path) -> None:
-    """Makes a state file the one in force of its feed; an extract row with a `state_path` is always the only one."""
+def put_in_force(connection: sa.Connection, home: Home, extract: Extract, path: Path) -> None:
+    """Makes a state file the one in force of its feed; an extract row with a `state_path` is always the only one.
+
+    The ledger keeps the path within the home, so that a home can be moved or put back elsewhere.
+    """
     of_feed = sa.and_(extracts.c.agency == extract.agency, extracts.c.feed == extract.feed)
+    within = path.relative_to(home.root).as_posix()
     connection.execute(extracts.update().where(of_feed).values(state_path=None))
-    connection.execute(
-        extracts.update().where(extracts.c.extract_id == extract.extract_id).values(state_path=str(path))
-    )
+    connection.execute(extracts.update().where(extracts.c.extract_id == extract.extract_id).values(state_path=within))
+
+
+def clear_old_states(connection: sa.Connection, home: Home) -> None:
+    """Removes the state files that are in force no longer; what they were made of is kept in the landing area."""
+    kept = set(states_in_force(connection, home).values())
+    for path in home.state.glob("*/*/*.parquet"):
+        if path not in kept:
+            path.unlink()
 
 
 def next_state_path(home: Home, extract: Extract, before: Path | None) -> Path:

@@ -66,7 +66,7 @@ class Intake:
 
     def state(self, agency: str, name: str) -> Path | None:
         with self.ledger.reading() as connection:
-            return current_state(connection, agency, name)
+            return current_state(connection, self.home, agency, name)
 
     def land(
         self, name: str, rows: Sequence[Row], *, as_of: date = date(2026, 3, 23), unreadable: Sequence[Row] = (),
@@ -134,7 +134,7 @@ class Intake:
             require_sums_hold(connection, batch.extract.extract_id)
             require_rows_agree(connection, checked)
             if path is not None:
-                put_in_force(connection, batch.extract, path)
+                put_in_force(connection, self.home, batch.extract, path)
             status = "held" if checked.held else "loaded"
             connection.execute(
                 extracts.update().where(extracts.c.extract_id == batch.extract.extract_id).values(status=status)

@@ -140,11 +140,3 @@ def extracts_of(ledger: Ledger, home: Home, run_ids: list[str]) -> list[Arrived]
         )
         for row in found
     ]  # fmt: skip
-
-
-def states_in_force(ledger: Ledger) -> dict[tuple[str, str], Path]:
-    """The state file of every feed."""
-    e = tables.extract
-    with ledger.reading() as connection:
-        found = connection.execute(sa.select(e.c.agency, e.c.feed, e.c.state_path).where(e.c.state_path.is_not(None)))
-        return {(agency, feed): Path(path) for agency, feed, path in found}

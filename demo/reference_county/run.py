@@ -10,7 +10,7 @@ from demo.reference_county.accounting import account_lines, row_lines
 from demo.reference_county.deliver import Deliveries
 from demo.reference_county.events import event_lines
 from demo.reference_county.home import lay_out
-from demo.reference_county.observed import Observed, extracts_of, states_in_force
+from demo.reference_county.observed import Observed, extracts_of
 from demo.reference_county.orders import order_lines
 from demo.reference_county.persons import person_lines
 from demo.reference_county.servers import postgres_server, sftp_server
@@ -22,6 +22,7 @@ from flows.run import NightResult
 from flows.settings import load_agencies_of, load_settings, open_home_ledger
 from mappings.entities import project_entities
 from store.home import Home
+from store.state import states_in_force
 
 _CHECKS = (account_lines, row_lines, event_lines, order_lines, trap_lines, person_lines)
 
@@ -61,7 +62,8 @@ def _compare(home: Home, truth: Truth, day: int, night: NightResult, runs: list[
     settings = load_settings(home)
     ledger = open_home_ledger(home, settings)
     try:
-        states = states_in_force(ledger)
+        with ledger.reading() as connection:
+            states = states_in_force(connection, home)
         into = home.root / "compared" / f"day{day:02d}"
         into.mkdir(mode=0o700, parents=True)
         seen = Observed(
