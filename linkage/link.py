@@ -18,13 +18,12 @@ from linkage.clusters import cluster_table, component_table
 from linkage.guard import Guard, judge, read_guard
 from linkage.identity import assign_ids
 from linkage.people import ColumnMap, read_people
-from linkage.splink_model import Scorer, read_model, score, scorer_of
+from linkage.splink_model import Scorer, prior_weight, read_model, score, scorer_of
 from linkage.standardise import standardise
 from standard.declarations import Declared
 from store.home import connect
 
 DEFAULT_MODEL = "2026-1"
-TORN_WITHIN = 5.0  # weights nearer than this do not tell two candidates apart
 log = logging.getLogger(__name__)
 
 
@@ -110,9 +109,7 @@ def link_people(
         _edges(con, "candidate", how, into="edge", least_weight=chosen.review_weight)
         clock.lap("score")
         _complete_components(con, how)
-        _hold_torn(con)
-        cluster_table(con, most=chosen.most_records)
-        _part_links(con)
+        cluster_table(con, most=chosen.most_records, prior=prior_weight(con))
         clock.lap("cluster")
         _known(con, known)
         assign_ids(con, secret=secret, spent=spent)
@@ -182,35 +179,6 @@ def _complete_components(con: duckdb.DuckDBPyConnection, how: _Rules) -> None:
     _edges(con, "uncompared", how, into="inner_edge")
     con.execute("INSERT INTO edge BY NAME SELECT * FROM inner_edge")
     con.execute("DROP TABLE inner_edge; DROP TABLE uncompared")
-
-
-def _hold_torn(con: duckdb.DuckDBPyConnection) -> None:
-    """A record whose first name is not quite that of the other goes to review where it fits a second one about as well
-    that must be kept apart from the first: a misspelt twin belongs to one of two, and nobody can tell to which."""
-    con.execute(
-        f"""CREATE OR REPLACE TEMP TABLE torn AS
-        WITH side AS (
-            SELECT id_l AS a, id_r AS b, weight, decision, veto, stated, gamma_given FROM edge
-            UNION ALL SELECT id_r, id_l, weight, decision, veto, stated, gamma_given FROM edge
-        )
-        SELECT DISTINCT least(x.a, x.b) AS id_l, greatest(x.a, x.b) AS id_r
-        FROM side x JOIN side y ON y.a = x.a AND y.b <> x.b AND y.veto IS NULL AND y.weight >= x.weight - {TORN_WITHIN}
-        JOIN side z ON z.a = x.b AND z.b = y.b AND z.veto IS NOT NULL
-        WHERE x.decision = 'link' AND NOT x.stated AND x.gamma_given <> (SELECT max(gamma_given) FROM edge)"""
-    )
-    con.execute(
-        """UPDATE edge SET decision = 'review', doubt = 'fits two persons who must be kept apart'
-        FROM torn WHERE torn.id_l = edge.id_l AND torn.id_r = edge.id_r"""
-    )
-
-
-def _part_links(con: duckdb.DuckDBPyConnection) -> None:
-    """A link whose merge was refused goes to review, and says why."""
-    con.execute(
-        """UPDATE edge SET decision = 'review', doubt = 'joining them would join records that must stay apart'
-        FROM cluster l, cluster r
-        WHERE edge.decision = 'link' AND l.id = edge.id_l AND r.id = edge.id_r AND l.cluster <> r.cluster"""
-    )
 
 
 def _known(con: duckdb.DuckDBPyConnection, known: Path | None) -> None:
