@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from expectations.check_batch import check_batch, rules_of
+from expectations.fingerprint import fingerprint_of
 from expectations.retry import clear_superseded, retry_quarantined, states_of
 from flows.fetching import needs, processing_order
 from flows.run import Night
@@ -141,7 +142,7 @@ def _map(night: Night, agency: Agency, feed: Feed, extract: Extract) -> None:
         write_batch(batch)
         going.rows = batch.received
         with night.ledger.writing() as connection:
-            _set_status(connection, extract, Status.MAPPED)
+            _set_status(connection, extract, Status.MAPPED, declarations=fingerprint_of(agency, feed))
 
 
 def _check(night: Night, feed: Feed, batch: Batch) -> Status:
@@ -204,6 +205,8 @@ def _is_late(connection: sa.Connection, extract: Extract) -> bool:
     return connection.execute(later.limit(1)).first() is not None
 
 
-def _set_status(connection: sa.Connection, extract: Extract, status: Status, reason: str | None = None) -> None:
+def _set_status(
+    connection: sa.Connection, extract: Extract, status: Status, reason: str | None = None, **more: str
+) -> None:
     of_extract = extracts.update().where(extracts.c.extract_id == extract.extract_id)
-    connection.execute(of_extract.values(status=str(status), status_reason=reason))
+    connection.execute(of_extract.values(status=str(status), status_reason=reason, **more))
