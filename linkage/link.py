@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from linkage.blocking import SkippedBlocks, block
 from linkage.clusters import cluster_table, component_table
 from linkage.guard import Guard, judge, read_guard
-from linkage.identity import assign_ids
+from linkage.identity import Cause, assign_ids, note_changes
+from linkage.judgements import apply_judgements, note_judgements, place_judgements
 from linkage.people import ColumnMap, read_people
 from linkage.splink_model import Scorer, prior_weight, read_model, score, scorer_of
 from linkage.standardise import standardise
@@ -78,21 +80,24 @@ def link_people(
     known: Path | None = None,
     spent: Iterable[str] = (),
     columns: ColumnMap | None = None,
+    judgements: pa.Table | None = None,
 ) -> Links:
     """Links the mentions of a people table into persons.
 
     Args:
         people: Parquet or CSV in the common columns (linkage.people.COLUMNS), or in others with `columns`.
-        into: Folder for edges.parquet, clusters.parquet, persons.parquet, events.parquet (what happened to person ids)
-            and linkage.json; made if it is not there.
+        into: Folder for edges.parquet, clusters.parquet, persons.parquet, events.parquet (what happened to person ids,
+            and why), former.parquet, judgements.parquet and linkage.json; made if it is not there.
         secret: The home's identity secret, from which new person ids are minted.
         settings: Model, thresholds and bounds.
-        known: persons.parquet of the snapshot before, whose ids last.
+        known: persons.parquet of the snapshot before, whose ids last; what stands beside it in its folder of links
+            (people, former ids, judgements, settings) tells why ids change.
         spent: Ids of the past that are not in `known`; they are never given again.
         columns: How the file's columns become the common ones.
+        judgements: What persons said of pairs (linkage.judgements.SCHEMA); it outranks weights and rules.
 
     Raises:
-        LinkageError: The people table or the model cannot be used.
+        LinkageError: The people table or the model cannot be used, or judgements contradict each other.
     """
     chosen = settings or LinkageSettings()
     model, guard = read_model(chosen.model), read_guard()
@@ -100,6 +105,7 @@ def link_people(
     clock = _Clock()
     with tempfile.TemporaryDirectory(dir=into, prefix=".spill-") as spill, _connect(chosen, Path(spill)) as con:
         missing = read_people(con, people, columns)
+        note_changes(con, _beside(known, "people.parquet"))
         standardise(con)
         con.execute("DROP TABLE people")
         clock.lap("standardise")
@@ -107,12 +113,16 @@ def link_people(
         clock.lap("block")
         how = _Rules(scorer_of(con, model), model, guard, chosen)
         _edges(con, "candidate", how, into="edge", least_weight=chosen.review_weight)
+        place_judgements(con, judgements)
+        _add_edges(con, "FROM judged_pair", how)
+        apply_judgements(con)
         clock.lap("score")
         _complete_components(con, how)
         cluster_table(con, most=chosen.most_records, prior=prior_weight(con))
         clock.lap("cluster")
         _known(con, known)
-        assign_ids(con, secret=secret, spent=spent)
+        note_judgements(con, _beside(known, "judgements.parquet"))
+        assign_ids(con, secret=secret, spent=spent, cause=_cause(known, chosen))
         clock.lap("ids")
         counts = _write(con, into)
         clock.lap("write")
@@ -170,15 +180,34 @@ def _edges(
 def _complete_components(con: duckdb.DuckDBPyConnection, how: _Rules) -> None:
     """Compares within a component also the pairs that no key brought together: a veto between them must be known."""
     component_table(con)
+    within = f"""SELECT l.id AS id_l, r.id AS id_r
+        FROM component l JOIN component r ON l.component = r.component AND l.id < r.id
+        WHERE l.size BETWEEN 3 AND {how.settings.most_records}"""
+    _add_edges(con, within, how)
+
+
+def _add_edges(con: duckdb.DuckDBPyConnection, pairs: str, how: _Rules) -> None:
+    """Scores the pairs of a query that are no edges yet, whatever their weight."""
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE uncompared AS
-        SELECT l.id AS id_l, r.id AS id_r FROM component l JOIN component r ON l.component = r.component AND l.id < r.id
-        ANTI JOIN edge e ON e.id_l = l.id AND e.id_r = r.id
-        WHERE l.size BETWEEN 3 AND {how.settings.most_records}"""
+        SELECT id_l, id_r FROM ({pairs}) ANTI JOIN edge USING (id_l, id_r)"""
     )
     _edges(con, "uncompared", how, into="inner_edge")
     con.execute("INSERT INTO edge BY NAME SELECT * FROM inner_edge")
     con.execute("DROP TABLE inner_edge; DROP TABLE uncompared")
+
+
+def _beside(known: Path | None, name: str) -> Path | None:
+    """A file of the folder of links before, or None where there is none."""
+    path = known.with_name(name) if known else None
+    return path if path and path.is_file() else None
+
+
+def _cause(known: Path | None, settings: LinkageSettings) -> Cause | None:
+    """Whether the links before were made by another model."""
+    facts = _beside(known, "linkage.json")
+    before = json.loads(facts.read_text(encoding="utf-8"))["settings"] if facts else {}
+    return Cause.MODEL if before.get("model", settings.model) != settings.model else None
 
 
 def _known(con: duckdb.DuckDBPyConnection, known: Path | None) -> None:
@@ -187,19 +216,22 @@ def _known(con: duckdb.DuckDBPyConnection, known: Path | None) -> None:
         f"CREATE OR REPLACE TEMP TABLE known AS SELECT record_id, person_id FROM {source}",
         [str(known)] if known else [],
     )
+    if former := _beside(known, "former.parquet"):
+        con.execute("CREATE OR REPLACE TEMP TABLE former AS FROM read_parquet(?)", [str(former)])
 
 
 def _write(con: duckdb.DuckDBPyConnection, into: Path) -> dict[str, int]:
     con.execute(
         """CREATE OR REPLACE TEMP TABLE best AS
-        SELECT id, max(weight) AS weight, bool_and(stated) AS stated FROM (
-            SELECT id_l AS id, weight, stated FROM edge WHERE decision = 'link'
-            UNION ALL SELECT id_r, weight, stated FROM edge WHERE decision = 'link') GROUP BY id"""
+        SELECT id, max(weight) AS weight, bool_and(stated) AS stated, bool_or(judged) AS judged FROM (
+            SELECT id_l AS id, weight, stated, judged FROM edge WHERE decision = 'link'
+            UNION ALL SELECT id_r, weight, stated, judged FROM edge WHERE decision = 'link') GROUP BY id"""
     )
     _copy(
         con,
         """SELECT m.record_id, p.person_id, b.weight,
-            CASE WHEN b.id IS NULL THEN 'single' WHEN b.stated THEN 'agency' ELSE 'scored' END AS how
+            CASE WHEN b.id IS NULL THEN 'single' WHEN b.judged THEN 'judged' WHEN b.stated THEN 'agency'
+                ELSE 'scored' END AS how
         FROM mention m JOIN cluster c USING (id) JOIN person_of p USING (cluster) LEFT JOIN best b USING (id)
         ORDER BY m.record_id""",
         into / "persons.parquet",
@@ -216,7 +248,8 @@ def _write(con: duckdb.DuckDBPyConnection, into: Path) -> dict[str, int]:
         FROM edge e JOIN mention l ON l.id = e.id_l JOIN mention r ON r.id = e.id_r ORDER BY record_l, record_r""",
         into / "edges.parquet",
     )
-    _copy(con, "FROM person_event ORDER BY ALL", into / "events.parquet")
+    for table, name in (("person_event", "events"), ("former", "former"), ("judgement", "judgements")):
+        _copy(con, f"FROM {table} ORDER BY ALL", into / f"{name}.parquet")
     names = ("people", "pairs", "linked", "review", "vetoed", "persons")
     row = con.sql(
         """SELECT (SELECT count(*) FROM mention), (SELECT count(*) FROM candidate), count(*) FILTER (decision = 'link'),

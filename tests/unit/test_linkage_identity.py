@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import hmac
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pytest
 
-from linkage.identity import EventKind, assign_ids, mint
+from linkage.identity import Cause, EventKind, assign_ids, mint, note_changes
+from tests.linkage_tables import person, write_people
 
 SECRET = b"a test"
 Event = tuple[str, str, str | None]
@@ -35,7 +37,7 @@ def assigned(
             con.register("rows", pa.table(columns))
             con.execute(f"CREATE TABLE {name} AS FROM rows")
         assign_ids(con, secret=SECRET, spent=spent)
-        events = con.sql("FROM person_event ORDER BY ALL").fetchall()
+        events = con.sql("SELECT person_id, kind, other_id FROM person_event ORDER BY ALL").fetchall()
         rows = con.sql(
             "SELECT record_id, person_id FROM mention JOIN cluster USING (id) JOIN person_of USING (cluster)"
         )
@@ -119,3 +121,128 @@ def test_an_id_merged_away_is_not_given_to_its_founder_again() -> None:
 def test_the_founder_does_not_depend_on_the_order_of_rows(order: tuple[str, str]) -> None:
     ids, _ = assigned(dict.fromkeys(order, 1), {})
     assert ids["a"] == founded_on("a")
+
+
+class Nights:
+    """Night after night in one connection, as a home keeps ids: known, former and spent are carried on."""
+
+    def __init__(self) -> None:
+        self.con = duckdb.connect()
+        self.ids: dict[str, str] = {}
+        self.spent: set[str] = set()
+
+    def night(
+        self, clusters: dict[str, int], *, change: dict[str, str] | None = None, cause: Cause | None = None
+    ) -> list[tuple[str, str, str | None, str]]:
+        records = sorted(clusters)
+        numbers = pa.array(range(len(records)), pa.int32())
+        change = change or {}
+        for name, columns in {
+            "mention": {"id": numbers, "record_id": pa.array(records, pa.string())},
+            "cluster": {"id": numbers, "cluster": pa.array([clusters[r] for r in records], pa.int32())},
+            "known": {
+                "record_id": pa.array(self.ids, pa.string()),
+                "person_id": pa.array(self.ids.values(), pa.string()),
+            },
+            "change": {"record_id": pa.array(change, pa.string()), "cause": pa.array(change.values(), pa.string())},
+        }.items():
+            self.con.register("rows", pa.table(columns))
+            self.con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM rows")
+        assign_ids(self.con, secret=SECRET, spent=self.spent, cause=cause)
+        query = "SELECT record_id, person_id FROM mention JOIN cluster USING (id) JOIN person_of USING (cluster)"
+        self.ids = dict(self.con.sql(query).fetchall())
+        self.spent |= set(self.ids.values())
+        return list(self.con.sql("FROM person_event ORDER BY ALL").fetchall())
+
+
+def test_what_was_joined_and_comes_apart_has_its_ids_again() -> None:
+    nights = Nights()
+    nights.night({"a": 1, "b": 1, "x": 2})
+    before = dict(nights.ids)
+    nights.night({"a": 1, "b": 1, "x": 1}, change={"a": Cause.JUDGEMENT, "x": Cause.JUDGEMENT})
+    assert set(nights.ids.values()) == {before["a"]}
+    events = nights.night({"a": 1, "b": 1, "x": 2}, change={"a": Cause.JUDGEMENT, "x": Cause.JUDGEMENT})
+    assert nights.ids == before
+    assert events == [(before["x"], EventKind.RESTORED, before["a"], Cause.JUDGEMENT)]
+
+
+def test_the_part_that_had_the_id_has_it_again_though_it_has_grown_meanwhile() -> None:
+    nights = Nights()
+    nights.night({"a": 1, "b": 1, "x": 2})
+    before = dict(nights.ids)
+    nights.night({"a": 1, "b": 1, "x": 1, "y": 1, "z": 1})
+    nights.night({"a": 1, "b": 1, "x": 2, "y": 2, "z": 2})
+    assert nights.ids == {**before, "y": before["x"], "z": before["x"]}
+
+
+def test_merges_are_undone_one_after_the_other() -> None:
+    nights = Nights()
+    apart, first, all_one = {"x": 1, "y": 2, "z": 3}, {"x": 1, "y": 1, "z": 3}, {"x": 1, "y": 1, "z": 1}
+    states = []
+    for clusters in (apart, first, all_one):
+        nights.night(clusters)
+        states.append(dict(nights.ids))
+    nights.night(first)
+    assert nights.ids == states[1]
+    nights.night(apart)
+    assert nights.ids == states[0]
+
+
+def test_a_record_that_leaves_a_merged_person_takes_no_former_id_that_it_never_bore() -> None:
+    nights = Nights()
+    nights.night({"a": 1, "b": 1, "c": 1, "x": 2})
+    before = dict(nights.ids)
+    nights.night({"a": 1, "b": 1, "c": 1, "x": 1})
+    nights.night({"a": 1, "b": 1, "x": 1, "c": 3})
+    assert nights.ids["a"] == nights.ids["x"] == before["a"]
+    assert nights.ids["c"] not in set(before.values())
+
+
+def test_records_that_were_gone_for_a_night_come_back_to_their_id() -> None:
+    nights = Nights()
+    nights.night({"a": 1, "b": 1, "c": 2})
+    before = dict(nights.ids)
+    gone = nights.night({"c": 2}, change={"a": Cause.DELETION, "b": Cause.DELETION})
+    back = nights.night({"a": 1, "b": 1, "c": 2}, change={"a": Cause.NEW_EVIDENCE, "b": Cause.NEW_EVIDENCE})
+    assert nights.ids == before
+    assert gone == [(before["a"], EventKind.ENDED, None, Cause.DELETION)]
+    assert back == [(before["a"], EventKind.RESTORED, None, Cause.NEW_EVIDENCE)]
+
+
+@pytest.mark.parametrize(
+    ("change", "cause", "told"),
+    [
+        ({"n": Cause.NEW_EVIDENCE}, None, Cause.NEW_EVIDENCE),
+        ({"b": Cause.CORRECTION, "n": Cause.NEW_EVIDENCE}, None, Cause.CORRECTION),
+        ({"a": Cause.JUDGEMENT, "b": Cause.CORRECTION}, None, Cause.JUDGEMENT),
+        ({"b": Cause.CORRECTION}, Cause.MODEL, Cause.MODEL),
+        ({"elsewhere": Cause.DELETION}, None, Cause.DELETION),
+        ({}, None, Cause.MODEL),
+    ],
+)
+def test_a_merge_tells_the_weightiest_cause_among_the_records_of_both(
+    change: dict[str, str], cause: Cause | None, told: Cause
+) -> None:
+    nights = Nights()
+    nights.night({"a": 1, "b": 2})
+    events = nights.night({"a": 1, "b": 1, "n": 1}, change=change, cause=cause)
+    assert [(kind, why) for _, kind, _, why in events] == [(EventKind.MERGED_INTO, told)]
+
+
+def test_a_lost_value_is_a_correction_and_an_added_one_new_evidence(tmp_path: Path) -> None:
+    before = [
+        person("same", "Mia Orr"), person("gone", "Ada Orr"), person("corrected", "Ana Orr"),
+        person("fuller", "Bo Orr", phones=["5550001"]), person("moved", "Lu Orr", phones=["5550001"]),
+    ]  # fmt: skip
+    after = [
+        person("same", "Mia Orr"), person("new", "Bea Orr"), person("corrected", "Anna Orr"),
+        person("fuller", "Bo Orr", "2012-03-04", phones=["5550001", "5550002"]),
+        person("moved", "Lu Orr", phones=["5550002"]),
+    ]  # fmt: skip
+    with duckdb.connect() as con:
+        con.read_parquet(str(write_people(after, tmp_path / "after.parquet"))).create_view("people")
+        note_changes(con, write_people(before, tmp_path / "before.parquet"))
+        assert dict(con.sql("FROM change").fetchall()) == {
+            "gone": Cause.DELETION, "new": Cause.NEW_EVIDENCE, "corrected": Cause.CORRECTION,
+            "fuller": Cause.NEW_EVIDENCE, "moved": Cause.CORRECTION,
+        }  # fmt: skip
