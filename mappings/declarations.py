@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import datetime as dt
 import re
 from typing import Annotated, ClassVar, Literal
@@ -11,13 +10,13 @@ from pydantic import AfterValidator, Field, model_validator
 
 from connectors.sources import Source
 from connectors.wanted import FilesWanted, parse_overlap
+from mappings.formats import Format, Names
 from mappings.problems import NULLING, PROBLEMS
 from standard.code_sets import choice_of, code_set
 from standard.declarations import Declared
 from standard.errors import DeclarationError
 from store.extracts import Holds, Severity
 
-Names = tuple[str, ...]
 ElementType = Literal[
     "text", "name", "identifier", "code", "reference", "date", "timestamp", "integer", "decimal", "boolean"
 ]
@@ -26,16 +25,6 @@ ElementType = Literal[
 _ELEMENT_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _RESERVED = {"as_of", "extract", "record", "line", "feed", "agency_id", "row_id", "source_key", "extract_id", "missing"}
 _TEMPLATE_PART = re.compile(r"\{([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)?)\}")
-
-
-def _known_encoding(name: str) -> str:
-    try:
-        found = codecs.lookup(name)
-        # Not every codec is of text, nor can each go on after a byte that means nothing.
-        found.incrementaldecoder(errors="replace").decode("ID".encode(name) + b"\xff" * 4, True)
-    except (LookupError, UnicodeError):
-        raise ValueError(f"there is no encoding {name!r}; write it like utf-8, cp1252, utf-16") from None
-    return found.name
 
 
 def _known_date(text: str) -> str:
@@ -173,46 +162,6 @@ class Element(Declared):
             return self.severity[problem]
         nulls = problem in NULLING or (problem == "bad_identifier" and self.kind in ("ssn", "phone"))
         return Severity.ERROR if self.required and nulls else PROBLEMS[problem]
-
-
-class Trailer(Declared):
-    """The last line of a file, which tells how many records went before it."""
-
-    prefix: str
-    count_field: int = Field(default=2, ge=1)
-
-
-class Format(Declared):
-    """How the bytes of a feed are laid out."""
-
-    kind: Literal["delimited", "fixed_width", "table"]
-    encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
-    delimiter: str = ","
-    quote: str | None = '"'
-    escape: str | None = None
-    header: bool = True
-    columns: Names = ()
-    aliases: dict[str, Names] = Field(default_factory=dict)
-    trailer: Trailer | None = None
-    layout: str | None = None
-    trimmed: bool = False
-    """The sender of a fixed-width file cuts blanks at the end of a record: only required fields must be whole."""
-
-    @model_validator(mode="after")
-    def _is_complete(self) -> Format:
-        for what in ("delimiter", "quote", "escape"):
-            value = getattr(self, what)
-            if value is not None and (len(value) != 1 or not value.isascii() or value in "\r\n"):
-                raise ValueError(f"{what} is one ASCII character")
-        if self.delimiter in (self.quote, self.escape):
-            raise ValueError("the delimiter is neither the quote nor the escape")
-        if (self.kind == "delimited" and not self.header) != bool(self.columns):
-            raise ValueError("columns are listed for a delimited file without a header, and only then")
-        if (self.kind == "fixed_width") != (self.layout is not None):
-            raise ValueError("a fixed-width file names its layout, and only such a file does")
-        if self.trimmed and self.kind != "fixed_width":
-            raise ValueError("trimmed belongs to a fixed-width file")
-        return self
 
 
 class Arrives(Declared):

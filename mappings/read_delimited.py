@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from mappings.columns import match_columns
-from mappings.declarations import Feed, Format
+from mappings.declarations import Feed
+from mappings.formats import Format
 from mappings.numbering import Numbering
 from mappings.reading import Reading
 from mappings.text_stream import TextStream, last_line, records_of, split_record
