@@ -135,7 +135,7 @@ person_event = _table(
     "person_event",
     sa.Column("event_id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("person_id", _TEXT, nullable=False, index=True),
-    sa.Column("kind", _TEXT, nullable=False),  # minted | merged_into | split_from | retired
+    sa.Column("kind", _TEXT, nullable=False),  # linkage.identity.EventKind
     sa.Column("other_id", _TEXT),
     sa.Column("snapshot_id", _TEXT, nullable=False),
     _when("at"),
@@ -156,6 +156,49 @@ remap = _table(
     sa.Column("remap_id", _TEXT, primary_key=True),
     sa.Column("agency", _TEXT, nullable=False),
     _when("at"),
+)
+judgement = _table(
+    "judgement",  # what a person said of two mentions; rows are never changed
+    sa.Column("judgement_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("record_l", _TEXT, nullable=False, index=True),
+    sa.Column("record_r", _TEXT, nullable=False, index=True),
+    sa.Column("verdict", _TEXT, nullable=False),  # same | different | unsure
+    sa.Column("who", _TEXT, nullable=False),
+    _when("at"),
+    sa.Column("why", _TEXT, nullable=False),
+    sa.Column("authority", _TEXT),
+    sa.Column("needs", _INT, nullable=False),  # persons who must say so before it holds, or before it is taken back
+    sa.Column("needs_because", _TEXT),
+)
+judgement_act = _table(
+    "judgement_act",  # what became of it; rows are never changed
+    sa.Column("act_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("judgement_id", _INT, nullable=False, index=True),
+    sa.Column("act", _TEXT, nullable=False),  # confirmed | withdrawn
+    sa.Column("who", _TEXT, nullable=False),
+    _when("at"),
+    sa.Column("why", _TEXT, nullable=False),
+)
+sampled_pair = _table(
+    "sampled_pair",  # drawn for judging, so that precision and recall can be estimated without a truth
+    sa.Column("sample_id", _TEXT, primary_key=True),
+    sa.Column("record_l", _TEXT, primary_key=True),
+    sa.Column("record_r", _TEXT, primary_key=True),
+    sa.Column("stratum", _TEXT, nullable=False),
+    sa.Column("pairs", _INT, nullable=False),  # of the stratum
+    sa.Column("joined", sa.Boolean, nullable=False),  # both stood in one person when it was drawn
+    sa.Column("links", _TEXT, nullable=False),
+    _when("drawn_at"),
+)
+adopted_model = _table(
+    "adopted_model",  # the linkage model of the home, the newest row; before the first that of the release
+    sa.Column("adoption_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("model", _TEXT, nullable=False),
+    sa.Column("who", _TEXT, nullable=False),
+    _when("at"),
+    sa.Column("why", _TEXT, nullable=False),
+    sa.Column("merges", _INT, nullable=False),
+    sa.Column("splits", _INT, nullable=False),
 )
 
 
@@ -179,6 +222,7 @@ MIGRATIONS: list[Callable[[sa.Connection], None]] = [
             person_event),
     _making(sighting),
     _for_remapping,
+    _making(judgement, judgement_act, sampled_pair, adopted_model),
 ]  # fmt: skip
 """Step n brings a ledger of version n-1 to version n; in a new ledger a step meets the tables in their newest form."""
 
