@@ -32,6 +32,7 @@ EXIT_STATUSES = {
     7: "persons could not be linked",
     8: "the snapshot could not be published, or is not there",
     9: "another run holds the home",
+    10: "a judgement was not taken",
     130: "stopped from the keyboard",
 }
 

@@ -67,3 +67,9 @@ class BusyError(ExchangeError):
     """Another run holds the home."""
 
     exit_status = 9
+
+
+class JudgementError(ExchangeError):
+    """A judgement of two mentions cannot be taken: it contradicts others, was made already or needs another person."""
+
+    exit_status = 10
