@@ -8,11 +8,11 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar
 
 from standard.errors import ExtractError
 
@@ -25,14 +25,6 @@ _FLAG_ENCRYPTED = 0x1
 _DIRECTORY_BYTES_A_MEMBER = 1024
 
 
-class PackageRefused(ExtractError):
-    """A file as packed, encrypted or signed that cannot be taken; `code` says why in one word of `MENDS`."""
-
-    def __init__(self, code: str, what: str, *, where: str = "") -> None:
-        self.code = code
-        super().__init__(what, where=where, mend=MENDS[code])
-
-
 MENDS = {
     "archive_bomb": "send the data as plain files, or in smaller archives; a person may raise the limits of the feed",
     "archive_broken": "make the archive anew (zip by deflate, or gzip) and send it again",
@@ -42,6 +34,16 @@ MENDS = {
     "archive_members": "send an archive that holds the file of this feed, and only one of it",
 }  # fmt: skip
 """Why an archive is refused -> what the agency can do."""
+
+
+class PackageRefused(ExtractError):
+    """A file as packed, encrypted or signed that cannot be taken; `code` says why in one word of `mends`."""
+
+    mends: ClassVar[Mapping[str, str]] = MENDS
+
+    def __init__(self, code: str, what: str, *, where: str = "") -> None:
+        self.code = code
+        super().__init__(what, where=where, mend=self.mends[code])
 
 
 @dataclass(frozen=True)
