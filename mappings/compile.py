@@ -286,7 +286,7 @@ class _Plan:
 
 def _as_sent(feed: Feed) -> list[str]:
     """Every column, blank as NULL, and the hash of them all (the same in every version of DuckDB)."""
-    sent = [f"nullif({quoted(column)}, '') AS {quoted(column)}" for column in feed.columns]
+    sent = [f"{_or_null(quoted(column), feed.format.null_values)} AS {quoted(column)}" for column in feed.columns]
     content = ", ".join(f"coalesce({quoted(column)}, '')" for column in feed.columns)
     return ["_record", "_line", "_marks", f"substr(md5(concat_ws(chr(31), {content})), 1, 16) AS _hash", *sent]
 
@@ -307,9 +307,13 @@ def _text(element: Element) -> str:
     text = quoted(element.sent[0])
     if len(element.sent) > 1:
         text = f"nullif(concat_ws(' ', {', '.join(quoted(column) for column in element.sent)}), '')"
-    if not element.null_values:
-        return text
-    return f"CASE WHEN {text} NOT IN ({', '.join(literal(value) for value in element.null_values)}) THEN {text} END"
+    return _or_null(text, element.null_values) if element.null_values else text
+
+
+def _or_null(text: str, null_values: Iterable[str]) -> str:
+    """A text that is NULL where it is blank or stands for nothing."""
+    nothing = ", ".join(literal(value) for value in ("", *null_values))
+    return f"CASE WHEN {text} NOT IN ({nothing}) THEN {text} END" if null_values else f"nullif({text}, '')"
 
 
 def _problems(elements: Mapping[str, Element]) -> str:

@@ -81,6 +81,8 @@ class Numbering:
             weights[is_given] -= blank
             due += self._run_together(batch, together, np.flatnonzero(is_given))
             keep = ~blank & ~together
+            if self.form.trailing:
+                due += self._beyond(batch, keep, np.flatnonzero(is_given))
         apart = {row.row - self.next_row: self._records_in(row.text) for row in due}
         for place, records in apart.items():
             weights[place] = len(records)
@@ -143,6 +145,14 @@ class Numbering:
             else:
                 together[row] = False
         return found
+
+    def _beyond(self, batch: pa.RecordBatch, keep: Bools, places: Ints) -> list[_Aside]:
+        """Rows with something behind the delimiter that ends every record; they are struck from `keep`."""
+        behind = pc.not_equal(pc.utf8_trim_whitespace(batch.column(self.width - 1)), "")
+        rows = np.flatnonzero(keep & np.asarray(behind.to_numpy(zero_copy_only=False), dtype=bool))
+        keep[rows] = False
+        texts = [self.form.delimiter.join(str(column[int(row)].as_py()) for column in batch.columns) for row in rows]
+        return [_Aside(int(places[row]) + self.next_row, text, "ragged") for row, text in zip(rows, texts, strict=True)]
 
     def _is_several(self, lines: list[str]) -> bool:
         """Whether a row's lines are records of their own: by their number of fields and the form of their keys."""

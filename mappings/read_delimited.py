@@ -17,6 +17,7 @@ from mappings.declarations import Feed
 from mappings.formats import Format
 from mappings.numbering import Numbering
 from mappings.reading import Reading
+from mappings.separators import Separators
 from mappings.text_stream import TextStream, last_line, records_of, split_record
 from store.extracts import Severity
 
@@ -35,6 +36,7 @@ class _File:
     reading: Reading
     line: int = 1
     """The line on which the first record starts."""
+    separators: Separators | None = None
 
 
 def read_delimited(path: Path, feed: Feed) -> Reading:
@@ -46,13 +48,22 @@ def read_delimited(path: Path, feed: Feed) -> Reading:
     """
     reading = Reading(feed.columns, iter(()))
     stop = read_trailer(path, feed.format, reading)
-    stream = TextStream(path, feed.format.encoding, stop=stop)
-    file = _File(feed, stream, [], {}, reading)
+    file = _open(path, feed, reading, stop)
     if _read_header(file):
-        reading.batches = _batches(file)
+        batches = _batches(file)
+        reading.batches = batches if file.separators is None else map(file.separators.restore, batches)
     else:
-        stream.close()
+        file.stream.close()
     return reading
+
+
+def _open(path: Path, feed: Feed, reading: Reading, stop: int | None) -> _File:
+    form = feed.format
+    if not form.is_translated:
+        return _File(feed, TextStream(path, form.encoding, stop=stop), [], {}, reading)
+    parts = Separators(form)
+    stream = TextStream(path, form.encoding, unwanted="\0" + parts.stand_ins, rewrite=parts.parsable)
+    return _File(feed.model_copy(update={"format": parts.form}), stream, [], {}, reading, separators=parts)
 
 
 def read_trailer(path: Path, form: Format, reading: Reading) -> int | None:
@@ -86,8 +97,10 @@ def _read_header(file: _File) -> bool:
         file.stream.skip(head[:used])
         file.line = lines + 1
     file.header = [name.strip() for name in first] if form.header else list(form.columns)
-    matched = match_columns(file.feed, file.header)
-    if matched.share < 0.5 or len(first) != len(file.header):
+    if form.trailing and file.header[-1]:
+        file.header.append("")
+    matched = match_columns(file.feed, file.header[:-1] if form.trailing else file.header)
+    if matched.share < 0.5 or (not form.header and len(first) != len(file.header)):
         _hold_layout(file, head)
         return False
     file.names = matched.names
@@ -99,9 +112,9 @@ def _read_header(file: _File) -> bool:
 
 
 def note_encoding(stream: TextStream, reading: Reading) -> None:
-    """Finds that a byte order mark proves another encoding than the declared one."""
+    """Finds that the bytes prove another encoding than the declared one."""
     if stream.encoding.removesuffix("-le").removesuffix("-be") != stream.declared.removesuffix("-sig"):
-        reading.find("encoding_changed", Severity.WARNING, f"the byte order mark proves {stream.encoding}")
+        reading.find("encoding_changed", Severity.WARNING, f"the bytes prove {stream.encoding}")
 
 
 def note_nuls(stream: TextStream, reading: Reading) -> None:

@@ -7,6 +7,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 REPLACEMENT = "\ufffd"
 _PIECE = 1 << 20
@@ -16,7 +17,14 @@ _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"), (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
 )  # fmt: skip
+_NOT_WINDOWS = bytes((0x81, 0x8D, 0x8F, 0x90, 0x9D))  # what Windows 1252 has no character for
 _WIDE = {"utf-16": 2, "utf-16-le": 2, "utf-16-be": 2, "utf-32": 4, "utf-32-le": 4, "utf-32-be": 4}
+
+
+class Rewrite(Protocol):
+    """Gives a piece of text as another; `final` where no more comes."""
+
+    def __call__(self, text: str, *, final: bool) -> str: ...
 
 
 class TextStream:
@@ -27,6 +35,7 @@ class TextStream:
         encoding: The declared encoding; a byte order mark that proves another goes before it.
         stop: The byte at which to end (where a trailer begins); None reads all.
         unwanted: Characters that no value may hold and that become U+FFFD as well.
+        rewrite: What each piece of text is given through; it may keep some of it for the next piece.
 
     Attributes:
         encoding: The encoding read.
@@ -37,16 +46,22 @@ class TextStream:
 
     closed = False
 
-    def __init__(self, path: Path, encoding: str, *, stop: int | None = None, unwanted: str = "\0") -> None:
+    def __init__(
+        self, path: Path, encoding: str, *, stop: int | None = None, unwanted: str = "\0",
+        rewrite: Rewrite | None = None,
+    ) -> None:  # fmt: skip
         self.declared = codecs.lookup(encoding).name
         self._file = path.open("rb")
         bom, self.encoding = _marked(self._file.read(4), self.declared)
+        if not bom and self.encoding == "utf-8" and _is_windows_text(path):
+            self.encoding = "cp1252"
         self._file.seek(bom)
         self._left = (path.stat().st_size if stop is None else stop) - bom
         self._decoder = codecs.getincrementaldecoder(self.encoding)(errors="replace")
         self._plain = self.encoding not in _WIDE and _is_ascii_superset(self.encoding)
         self._kept = b""
         self._unwanted = unwanted
+        self._rewrite = rewrite
         self.nuls = 0
         self.tail = ""
 
@@ -85,7 +100,7 @@ class TextStream:
 
     def _decoded(self, raw: bytes, *, final: bool) -> bytes:
         clean = raw.isascii() and not any(mark.encode() in raw for mark in self._unwanted)
-        plain = self._plain and clean and not (final and raw.endswith(b"\x1a"))
+        plain = self._plain and clean and not self._rewrite and not (final and raw.endswith(b"\x1a"))
         if plain and not self._decoder.getstate()[0]:
             self.tail = (self.tail + raw[-_TAIL:].decode("ascii"))[-_TAIL:]
             return raw
@@ -93,6 +108,8 @@ class TextStream:
         for mark in self._unwanted:
             self.nuls += text.count(mark)
             text = text.replace(mark, REPLACEMENT)
+        if self._rewrite is not None:
+            text = self._rewrite(text, final=final)
         if final:
             text = text.rstrip("\x1a")  # the end-of-file mark of old systems
         self.tail = (self.tail + text[-_TAIL:])[-_TAIL:]
@@ -114,6 +131,20 @@ def _marked(start: bytes, declared: str) -> tuple[int, str]:
         if start.startswith(mark):
             return len(mark), encoding
     return 0, {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}.get(declared, declared)
+
+
+def _is_windows_text(path: Path) -> bool:
+    """Whether a file that should be UTF-8 is proved to be Windows 1252: it has bytes beyond ASCII, all of them letters
+    there, and none that together would be a character in UTF-8."""
+    decoder, found = codecs.getincrementaldecoder("utf-8")(errors="ignore"), False
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            if piece.isascii() and not decoder.getstate()[0]:
+                continue
+            found = True
+            if not decoder.decode(piece).isascii() or piece.translate(None, _NOT_WINDOWS) != piece:
+                return False
+    return found
 
 
 def _is_ascii_superset(encoding: str) -> bool:
