@@ -137,12 +137,12 @@ def test_a_file_for_another_key_is_refused(keyring: Keyring, sender: Sender, sen
 def test_a_file_signed_by_an_expired_key_is_refused(
     keyring: Keyring, sender: Sender, sent: Callable[..., Path], tmp_path: Path
 ) -> None:
-    old = sender.make_key("Old", "seconds=3")
+    old = sender.make_key("Old", "seconds=4")
     path = sent("-s", "-u", old, *TO_US)
     made = tmp_path / "old.asc"
     made.write_bytes(sender.gpg("--armor", "--export", old))
     pin(keyring.home, made)
-    time.sleep(3)
+    time.sleep(5)
     assert refusal(path, Keyring(keyring.home, (old,))) == "pgp_expired"
 
 
