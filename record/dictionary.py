@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mappings.declarations import Feed, template_parts
 from mappings.load import Agency
+from record.classes import column_classes
 from record.in_force import PERSON_PARTNERS
 from record.tables import MEANINGS, main_code, table_names
 from standard.code_sets import code_set
 from standard.schema import PROVENANCE, Column, Entity, entities
+from standard.sensitivity import Sensitivity
 
 
 def data_dictionary(agencies: Mapping[str, Agency]) -> str:
@@ -50,8 +52,9 @@ def _meaning_of(name: str) -> str:
 
 
 def _own_table(name: str) -> list[str]:
-    columns = ([f"`{column}`", meaning] for column, meaning in MEANINGS[name].items())
-    return [f"## {name}", "", *_table(["column", "meaning"], columns)]
+    classes = column_classes()[name]
+    columns = ([f"`{column}`", meaning, classes[column].sensitivity] for column, meaning in MEANINGS[name].items())
+    return [f"## {name}", "", *_table(["column", "meaning", "class"], columns)]
 
 
 def _entity(entity: Entity, agencies: Mapping[str, Agency]) -> list[str]:
@@ -59,7 +62,8 @@ def _entity(entity: Entity, agencies: Mapping[str, Agency]) -> list[str]:
     if entity.event:
         code = main_code(entity)
         lines += [f"Stands in `timeline` on its `{entity.event.date}`{f', told by its `{code}`' if code else ''}.", ""]
-    rows = (row for name, column in entity.columns.items() for row in _columns(name, column))
+    classes = entity.classes()
+    rows = (row for name, column in entity.columns.items() for row in _columns(name, column, classes[name]))
     lines += _table(["column", "type", "meaning", "class", "codes"], rows)
     fed = list(_fed_by(entity, agencies))
     if fed:
@@ -67,12 +71,13 @@ def _entity(entity: Entity, agencies: Mapping[str, Agency]) -> list[str]:
     return lines
 
 
-def _columns(name: str, column: Column) -> Iterator[Sequence[str]]:
+def _columns(name: str, column: Column, sensitivity: Sensitivity) -> Iterator[Sequence[str]]:
     codes = f"[{column.code_set}](#{column.code_set})" if column.code_set else ""
     required = " Always there." if column.required else ""
-    yield [f"`{name}`", column.type, column.meaning + required, column.sensitivity, codes]
+    yield [f"`{name}`", column.type, column.meaning + required, sensitivity, codes]
     if name in PERSON_PARTNERS:
-        yield [f"`{PERSON_PARTNERS[name]}`", "identifier", f"The person of the record whom `{name}` names.", "", ""]
+        whom = f"The person of the record whom `{name}` names."
+        yield [f"`{PERSON_PARTNERS[name]}`", "identifier", whom, sensitivity, ""]
 
 
 def _fed_by(entity: Entity, agencies: Mapping[str, Agency]) -> Iterator[Sequence[str]]:

@@ -32,6 +32,7 @@ PERSON_MEANING = {
     "agency_ids": "These agencies, separated by a blank.",
     "mentions": "Number of references under which they know the person.",
     "lowest_weight": "Weight of the weakest link among the mentions; empty for a single mention.",
+    "address_protected": "An agency keeps an address of the person confidential: nobody is told where the person is.",
 }
 PERSON_SOURCE_MEANING = {
     "agency": "Agency.",
@@ -118,8 +119,10 @@ def person_sql() -> str:
     return """
         SELECT person_id, CAST(count(DISTINCT agency) AS INTEGER) AS agencies,
             string_agg(DISTINCT agency, ' ' ORDER BY agency) AS agency_ids,
-            CAST(count(*) AS INTEGER) AS mentions, min(weight) AS lowest_weight
-        FROM (SELECT person_id, split_part(person_ref, '/', 1) AS agency, CAST(weight AS DOUBLE) AS weight FROM mention)
+            CAST(count(*) AS INTEGER) AS mentions, min(weight) AS lowest_weight,
+            bool_or(protected) AS address_protected
+        FROM (SELECT person_id, split_part(person_ref, '/', 1) AS agency, CAST(weight AS DOUBLE) AS weight,
+                  person_ref IN (SELECT person_ref FROM in_force.address WHERE confidential) AS protected FROM mention)
         GROUP BY person_id ORDER BY person_id
     """
 

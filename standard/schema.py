@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from standard.code_sets import code_set
 from standard.declarations import Declared, read_declaration
+from standard.sensitivity import Sensitivity, most_restrictive
 
 FOLDER = Path(__file__).parent / "entities"
 
@@ -39,6 +40,9 @@ PROVENANCE: dict[str, tuple[str, str]] = {
 }
 """Columns every entity row carries so that each value can be followed back to the line it came from."""
 
+TRACING = ("source_key", "row_id", "extract_id", "record", "line")
+"""Of these, the columns by which a row, and so the person, is found again at the agency or in another table."""
+
 
 class Column(Declared):
     """One column of an entity: its type, meaning, sensitivity class and, for codes, the set its values come from."""
@@ -47,7 +51,10 @@ class Column(Declared):
     meaning: str
     code_set: str | None = None
     required: bool = False
-    sensitivity: str = Field(default="", alias="class")
+    sensitivity: Sensitivity | None = Field(default=None, alias="class")
+    """Where nothing is said: a reference tells who it is, all else has the class of its entity."""
+    locates: bool = False
+    """Tells where a person can be found: kept from everyone while an agency keeps the person's address confidential."""
 
     @model_validator(mode="after")
     def _a_code_names_its_set(self) -> Column:
@@ -71,6 +78,8 @@ class Entity(Declared):
 
     entity: str
     meaning: str
+    sensitivity: Sensitivity = Field(alias="class")
+    """The class of its columns that have none of their own, and of the fact that there is such a row."""
     columns: dict[str, Column]
     key: tuple[str, ...] = ()
     event: EventSpine | None = None
@@ -87,6 +96,18 @@ class Entity(Declared):
     def arrow_schema(self) -> pa.Schema:
         """The Parquet schema of the entity's rows."""
         return pa.schema([pa.field(name, _ARROW_TYPES[kind]) for name, kind in self.stored_columns().items()])
+
+    def classes(self) -> dict[str, Sensitivity]:
+        """Stored column -> its class. `missing` tells something of every column, a key or place in a file who it is."""
+        given: dict[str, Sensitivity] = {}
+        for name, column in self.columns.items():
+            default = Sensitivity.DIRECT_IDENTIFIER if column.type == "reference" else self.sensitivity
+            given[name] = column.sensitivity or default
+            if column.type == "code":
+                given |= {f"{name}_source": given[name], f"{name}_match": given[name]}
+        given["missing"] = most_restrictive(given.values())
+        source = dict.fromkeys(TRACING, Sensitivity.DIRECT_IDENTIFIER)
+        return {name: given.get(name) or source.get(name) or self.sensitivity for name in self.stored_columns()}
 
     def references(self) -> list[str]:
         """The columns that name a person, case, report and so on."""

@@ -162,7 +162,9 @@ def test_a_confidential_address_and_the_text_of_a_contact_restriction_are_withhe
     assert "9 Ash Rd" not in everywhere(record)
     assert record.table("relationship").to_arrow().num_rows == 1
     assert record.manifest["withheld"] == {"address": {"confidential": 1}}
-    assert record.manifest["withheld_values"] == {"relationship.restriction": 1}
+    assert record.manifest["withheld_values"] == {"relationship.restriction": 1, "address.confidential": 0}
+    persons = record.table("person").to_arrow().to_pylist()
+    assert {row["person_id"] for row in persons if row["address_protected"]} == {"ANA"}
 
 
 REFUSED = {"person_ref": ANA_CLIENT, "decision": "withheld", "purpose": "individual_case_planning",
