@@ -2,8 +2,8 @@
 
     python -m benchmarks.whole_way [--persons 210000] [--rounds 3]
 
-The first delivery day of a demo county is loaded into a new home. Every measurement runs in a process of its own;
-what is compared is the process's whole time less fetching (shown apart), and its peak resident memory.
+The first delivery day of a demo county is loaded into a new home where it has landed. Both are processes of their own;
+what is compared is their whole time, imports and all, and the peak of their memory with that of their children.
 """
 
 from __future__ import annotations
@@ -20,19 +20,15 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from demo.county import County, copy_declarations, make_county
 from demo.delivery import Outbox, deliver_day
 from demo.showing import agencies_served, night_after
+from flows.fetching import fetch_agency
 from flows.lay_out_home import lay_out_home
-from flows.night import run_night
-from flows.settings import load_settings, open_home_ledger
+from flows.run import open_night
 from record.reader import open_record
-from store.home import Home, open_home
-from store.ledger import stage
+from store.home import open_home
 
-_FETCHING, _APART = "fetch", "set apart"
 WHOLE, PEAK = "landed to published", "peak MiB"
 
 
@@ -41,50 +37,46 @@ def prepare(folder: Path, persons: int) -> None:
     make_county(persons=persons, days=1, seed=7, into=folder)
 
 
-def run_kith(county_folder: Path, root: Path) -> dict[str, float]:
-    """Seconds by stage of one night over the first delivery, without Prefect, and the process's peak memory."""
-    start = time.perf_counter()
+def land(county_folder: Path, root: Path) -> datetime:
+    """Brings the first delivery to the landing area of a new home; gives the moment of the night that loads it."""
     home = lay_out_home(root, name="benchmark")
     copy_declarations(home.root)
     outbox = Outbox(home.root / "demo").create()
     county = County(folder=county_folder, persons=0, days=1, seed=7, arrivals=())
     deliver_day(county, 1, outbox)
-    with agencies_served(home, outbox):
-        preparing = time.perf_counter() - start
-        result = run_night(home, now=night_after(county, 1), progress=lambda _: None)
-    if result.failures or not result.published:
-        raise SystemExit(f"the night failed: {[failure.what for failure in result.failures]}")
-    seconds = _by_stage(home)
-    seconds[_APART] = preparing + seconds.get(_FETCHING, 0.0)
-    seconds[PEAK] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return seconds
-
-
-def _by_stage(home: Home) -> dict[str, float]:
-    ledger = open_home_ledger(home, load_settings(home))
-    with ledger.reading() as connection:
-        rows = connection.execute(sa.select(stage.c.name, stage.c.started_at, stage.c.finished_at)).all()
-    ledger.close()
-    seconds: dict[str, float] = {}
-    for name, began, ended in rows:
-        seconds[name] = seconds.get(name, 0.0) + _seconds_between(began, ended)
-    return seconds
-
-
-def _seconds_between(began: str, ended: str) -> float:
-    return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
+    now = night_after(county, 1)
+    with agencies_served(home, outbox), open_night(home, now=now) as night:
+        for agency in night.wanted:
+            fetch_agency(night, agency)
+    return now
 
 
 def _child(*arguments: str) -> dict[str, float]:
-    """What a process of its own measured; its time is the whole process's, imports and all, less what it sets apart."""
-    start = time.perf_counter()
+    """What a process of its own measured, with its whole time and the peak of its memory, its children's included."""
+    start, peak = time.perf_counter(), 0
     command = [sys.executable, "-W", "ignore", "-m", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    whole = time.perf_counter() - start
-    if done.returncode:
-        raise SystemExit(done.stderr[-3000:])
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found | {WHOLE: whole - found.pop(_APART, 0.0)}
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as trouble:
+        process = subprocess.Popen(command, stdout=said, stderr=trouble)
+        while process.poll() is None:
+            peak = max(peak, _resident(process.pid))
+            time.sleep(0.02)
+        whole = time.perf_counter() - start
+        for stream in (said, trouble):
+            stream.seek(0)
+        if process.returncode:
+            raise SystemExit(trouble.read()[-3000:])
+        found: dict[str, float] = json.loads(said.read().splitlines()[-1])
+    return found | {WHOLE: whole, PEAK: peak / 2**20}
+
+
+def _resident(pid: int) -> int:
+    """Bytes of memory that a process and its children hold; 0 of one that has just ended."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
+        children = Path(f"/proc/{pid}/task").glob("*/children")
+        return pages * resource.getpagesize() + sum(_resident(int(n)) for c in children for n in c.read_text().split())
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def compare(persons: int, rounds: int) -> None:
@@ -97,7 +89,8 @@ def compare(persons: int, rounds: int) -> None:
             for what, taken in runs.items():
                 into = Path(scratch) / f"{what}{number}"
                 if what == "kith":
-                    taken.append(_child("benchmarks.whole_way", "--county", str(county), "--into", str(into)))
+                    now = land(county, into).isoformat()
+                    taken.append(_child("benchmarks.load_landed", str(into), now))
                     _mentions(into)
                 else:
                     taken.append(_child("benchmarks.plain_script", str(county / "deliveries" / "day01"), str(into)))
@@ -119,10 +112,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--persons", type=int, default=210_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--county", type=Path)
-    parser.add_argument("--into", type=Path)
     given = parser.parse_args()
-    if given.county:
-        print(json.dumps(run_kith(given.county, given.into)))
-    else:
-        compare(given.persons, given.rounds)
+    compare(given.persons, given.rounds)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from threading import Lock
+from typing import Protocol
 
 import duckdb
 
 from expectations import dispositions
-from expectations.compile import Outcome, run_checks
+from expectations.compile import Outcome, disagreements, run_checks
 from expectations.dispositions import Standing, States
 from expectations.relation import make_relation
 from expectations.suites import Check
@@ -29,6 +31,34 @@ log = logging.getLogger(__name__)
 LEAST_ERRORS = 5
 """Fewer rows in error than this never hold a file whole: one bad row of four says nothing about the file."""
 
+Verdicts = Callable[[], Sequence[Outcome]]
+"""Waits for what came of a batch's checks, in their order, and gives it."""
+
+
+class Judge(Protocol):
+    """Lets Great Expectations judge a relation: passes it on and comes back, at once or when it is judged.
+
+    `beside` is a folder below the home that may hold the rows meanwhile.
+    """
+
+    def __call__(
+        self, con: duckdb.DuckDBPyConnection, checks: Sequence[Check], relation: str, *, beside: Path
+    ) -> Verdicts: ...
+
+
+_one_at_a_time = Lock()
+
+
+def judge_here(
+    con: duckdb.DuckDBPyConnection, checks: Sequence[Check], relation: str, *, beside: Path  # noqa: ARG001
+) -> Verdicts:  # fmt: skip
+    """A `Judge` in this process: nothing to start and nothing to pass on, the best for little work."""
+    with _one_at_a_time:
+        from expectations.great_expectations_engine import validate
+
+        outcomes = validate(con, checks, relation)
+    return lambda: outcomes
+
 
 @dataclass(frozen=True)
 class _Judged:
@@ -36,6 +66,8 @@ class _Judged:
 
     checks: Sequence[Check]
     outcomes: Sequence[Outcome]
+    theirs: Verdicts
+    """What Great Expectations says."""
 
     def broken(self) -> list[tuple[Check, Outcome]]:
         """Expectations on whole columns that do not hold."""
@@ -49,8 +81,9 @@ def rules_of(feed: Feed) -> Rules:
 
 
 def check_batch(
-    batch: Batch, feed: Feed, *, states: States, ledger: Ledger, overrule: frozenset[str] = frozenset()
-) -> Checked:
+    batch: Batch, feed: Feed, *, states: States, ledger: Ledger, overrule: frozenset[str] = frozenset(),
+    judge: Judge = judge_here,
+) -> Checked:  # fmt: skip
     """Checks a mapped batch and writes `rows.parquet`, `findings.parquet` and `validation.json` beside it.
 
     Also written for the ledger: `orders.parquet` (`ref, reason, arrived`) and `pending.parquet`
@@ -62,6 +95,7 @@ def check_batch(
         states: The state in force of any feed of the agency, this one's included.
         ledger: For the orders that stand and for newer extracts of the feed.
         overrule: Reasons for holding the file (`mass_withdrawal`, `error_limit`, ...) that a person has set aside.
+        judge: Where Great Expectations works; its verdicts are waited for before this ends.
 
     Returns:
         The dispositions counted; accepted + quarantined + duplicate + withheld = received.
@@ -80,14 +114,16 @@ def check_batch(
             # No manifest has to prove whole what a later file has already replaced.
             dispositions.withhold_superseded(con, batch, feed, before, standing)
             held = held if _one(con, "SELECT count(*) FROM open_rows") else None
-        judged = _Judged([], [])
+        judged = _Judged([], [], lambda: [])
         if held is None:
-            judged = _judge(con, batch, feed, states=states, before=before, standing=standing)
+            judged = _judge(con, batch, feed, judge, states=states, before=before, standing=standing)
             held = _hold(con, batch, feed, judged, before, overrule=overrule)
-        _write_validation(batch, judged, held)
         if held:
             dispositions.hold_all(con, held)
-        return _finish(con, batch, feed, judged, held, standing)
+        checked = _finish(con, batch, feed, judged, held, standing)
+        _agree(batch, judged)
+        _write_validation(batch, judged, held)
+        return checked
 
 
 @contextmanager
@@ -104,8 +140,9 @@ def _told_without_values(batch: Batch) -> Iterator[None]:
 
 
 def _judge(
-    con: duckdb.DuckDBPyConnection, batch: Batch, feed: Feed, *, states: States, before: Path | None, standing: Standing
-) -> _Judged:
+    con: duckdb.DuckDBPyConnection, batch: Batch, feed: Feed, judge: Judge, *, states: States, before: Path | None,
+    standing: Standing,
+) -> _Judged:  # fmt: skip
     """Applies the rules of disposition in their order; an expectation is asked of the rows that are left."""
     dispositions.withhold_superseded(con, batch, feed, before, standing)
     dispositions.drop_out_of_scope(con, feed)
@@ -117,21 +154,18 @@ def _judge(
         " WHERE _action <> 'delete'"
     )
     checks = make_relation(con, feed, source="candidates", as_of=batch.extract.as_of)
+    asked = bool(checks) and _one(con, "SELECT count(*) FROM checked") > 0
+    theirs = judge(con, checks, "checked", beside=batch.folder) if asked else None
     outcomes = run_checks(con, checks, "checked")
-    _agree(con, batch, checks, outcomes)
     dispositions.quarantine_orphans(con, batch.extract, feed, states)
     dispositions.quarantine_failures(con, checks, outcomes)
     dispositions.accept_rest(con)
-    return _Judged(checks, outcomes)
+    return _Judged(checks, outcomes, theirs or (lambda: outcomes))
 
 
-def _agree(con: duckdb.DuckDBPyConnection, batch: Batch, checks: Sequence[Check], outcomes: Sequence[Outcome]) -> None:
-    """Lets Great Expectations validate the batch: its verdicts must be ours."""
-    from expectations.great_expectations_engine import disagreements, validate
-
-    if not checks or _one(con, "SELECT count(*) FROM checked") == 0:
-        return
-    if differ := disagreements(outcomes, validate(con, checks, "checked")):
+def _agree(batch: Batch, judged: _Judged) -> None:
+    """Waits for Great Expectations: its verdicts must be ours."""
+    if differ := disagreements(judged.outcomes, judged.theirs()):
         raise AccountError(
             f"Great Expectations and the compiled suite disagree on {', '.join(differ)}",
             where=f"extract {batch.extract.extract_id}",

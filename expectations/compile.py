@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -121,6 +122,25 @@ def _outcome(check: Check, considered: int, observed: float | None, holds: bool 
 def holds_mostly(considered: int, unexpected: int, mostly: float) -> bool:
     """Whether enough of the rows that were looked at are as expected."""
     return considered == 0 or (considered - unexpected) / considered >= mostly
+
+
+def disagreements(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> list[str]:
+    """The ids of checks on which two engines differ: in the verdict, or in how many rows fail.
+
+    A rounded measure that lies on its bound may fall on either side; it agrees where both saw the same measure. A
+    column without any value is not judged as a whole, whatever an engine says of nothing.
+    """
+    return [a.id for a, b in zip(ours, theirs, strict=True) if not _agree(a, b)]
+
+
+def _agree(a: Outcome, b: Outcome) -> bool:
+    if a.holds == b.holds and a.unexpected == b.unexpected:
+        return True
+    if a.unexpected is None and a.considered == 0:
+        return True
+    if a.observed is None or b.observed is None:
+        return False
+    return math.isclose(a.observed, b.observed, rel_tol=1e-9, abs_tol=1e-12)
 
 
 def number_sql(checks: Sequence[Check]) -> str:

@@ -46,7 +46,11 @@ def load_extracts(night: Night, name: str) -> None:
     failed: list[Exception] = []
     waiting: set[str] = set()
     _try_again(night, agency)
-    for extract_id, feed in _unfinished(night, agency):
+    unfinished = _unfinished(night, agency)
+    night.expect(sum(size for _, _, size in unfinished))
+    for extract_id, feed, _ in unfinished:
+        if night.stopping:
+            return
         if feed in waiting or waiting & set(needs(agency.feeds[feed])):
             waiting.add(feed)
             continue
@@ -70,10 +74,10 @@ def _try_again(night: Night, agency: Agency) -> None:
             night.progress(f"{agency.agency} {name}: {moved:,} rows of the quarantine were tried again and moved")
 
 
-def _unfinished(night: Night, agency: Agency) -> list[tuple[str, str]]:
-    """(extract_id, feed) in the order of loading."""
+def _unfinished(night: Night, agency: Agency) -> list[tuple[str, str, int]]:
+    """(extract_id, feed, bytes) in the order of loading."""
     rank = {feed: n for n, feed in enumerate(processing_order(agency))}
-    query = sa.select(extracts.c.extract_id, extracts.c.feed, extracts.c.as_of, extracts.c.seq).where(
+    query = sa.select(extracts.c.extract_id, extracts.c.feed, extracts.c.size, extracts.c.as_of, extracts.c.seq).where(
         extracts.c.agency == agency.agency, sa.or_(extracts.c.status.in_(UNFINISHED), _WAITS_FOR_MANIFEST)
     )
     with night.ledger.reading() as connection:
@@ -86,7 +90,7 @@ def _unfinished(night: Night, agency: Agency) -> list[tuple[str, str]]:
     # A table read tonight already holds whatever the files of earlier days speak of, so tables go first.
     of_files = {name: feed.arrives.table is None for name, feed in agency.feeds.items()}
     declared.sort(key=lambda row: (of_files[row.feed], turns.get(row.feed, row.as_of), rank[row.feed]))
-    return [(row.extract_id, row.feed) for row in declared]
+    return [(row.extract_id, row.feed, row.size) for row in declared]
 
 
 def _turns(agency: Agency, waiting: list[tuple[str, str]]) -> dict[str, str]:
@@ -149,7 +153,8 @@ def _check(night: Night, feed: Feed, batch: Batch) -> Status:
     """Gives every row its disposition and writes the accounts; the status that follows."""
     extract = batch.extract
     with _stage(night, "check", extract) as going:
-        checked = check_batch(batch, feed, states=states_of(night.home, night.ledger), ledger=night.ledger)
+        states = states_of(night.home, night.ledger)
+        checked = check_batch(batch, feed, states=states, ledger=night.ledger, judge=night.judge)
         status, reason = _verdict(checked)
         with night.ledger.writing() as connection:
             write_accounts(connection, checked)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 
 from flows.fetching import fetch_agency
 from flows.intake import load_extracts
 from flows.publishing import link, publish, report
-from flows.run import NightResult, Progress, open_night
+from flows.run import Night, NightResult, Progress, open_night
 from store.home import Home
 
 log = logging.getLogger(__name__)
@@ -34,11 +35,7 @@ def run_night(
         DeclarationError: The settings or an agency's declarations are wrong.
     """
     with open_night(home, now=now, agencies=agencies, progress=progress) as night:
-        for agency in night.wanted:
-            with night.surviving("fetch", agency):
-                fetch_agency(night, agency)
-            with night.surviving("load", agency):
-                load_extracts(night, agency)
+        night.each_agency(partial(_take_in, night))
         with night.surviving("link"):
             link(night)
         with night.surviving("publish"):
@@ -46,3 +43,10 @@ def run_night(
         with night.surviving("report"):
             report(night)
     return night.result()
+
+
+def _take_in(night: Night, agency: str) -> None:
+    with night.in_turn(agency), night.surviving("fetch", agency):
+        fetch_agency(night, agency)
+    with night.surviving("load", agency):
+        load_extracts(night, agency)

@@ -86,13 +86,12 @@ def report_task(run_id: str) -> None:
 def pull_agency(run_id: str, agency: str) -> None:
     """The intake of one agency: what landed is loaded even where a source failed."""
     night = _open[run_id]
-    before = len(night.failures)
-    with night.surviving("fetch", agency):
+    with night.in_turn(agency), night.surviving("fetch", agency):
         fetch_task(run_id, agency)
     with night.surviving("load", agency):
         load_task(run_id, agency)
-    if len(night.failures) > before:
-        raise scrubbed(night.failures[before])
+    if of_agency := [failure for failure in night.failures if failure.agency == agency]:
+        raise scrubbed(of_agency[0])
 
 
 @flow(name="pull-and-publish", persist_result=False)
@@ -124,9 +123,8 @@ def _run(night: Night) -> None:
     run_id = night.run.run_id
     _open[run_id] = night
     try:
-        for agency in night.wanted:
-            # The subflow has put its failure into the night already; here it only must not stop the others.
-            pull_agency(run_id, agency, return_state=True)
+        # A subflow has put its failure into the night already; here it only must not stop the others.
+        night.each_agency(lambda agency: pull_agency(run_id, agency, return_state=True))
         with night.surviving("link"):
             link_task(run_id)
         with night.surviving("publish"):

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from threading import Event, Lock
 from typing import TYPE_CHECKING
 
+from expectations.check_batch import Judge, judge_here
+from expectations.judge_process import JudgeProcess
 from flows import failures
 from flows.failures import Failure, failure_of
 from flows.settings import Settings, load_agencies_of, load_settings, open_home_ledger
@@ -18,11 +23,16 @@ from standard.errors import DeclarationError
 from store.home import Home, clear_leftovers
 from store.ledger import Ledger
 from store.runs import Run, finish_run, hold_home, start_run
+from store.take_over import finish_remaps
 
 if TYPE_CHECKING:
     from flows.publishing import Linked
 
 log = logging.getLogger(__name__)
+
+AGENCIES_AT_ONCE = 2
+MUCH_TO_JUDGE = 8_000_000
+"""Bytes of waiting extracts from which on Great Expectations gets a process of its own."""
 
 Progress = Callable[[str], None]
 """Told one line where something begins or ends; never a personal value."""
@@ -71,6 +81,55 @@ class Night:
     snapshot_id: str | None = None
     published: bool = False
     report: Path | None = None
+    judge: Judge = judge_here
+    stopping: bool = False
+    """Set where the run was interrupted: no agency begins another extract."""
+    _asked: dict[str, Event] = field(init=False)
+    _judging: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        self._asked = {agency: Event() for agency in self.wanted}
+
+    def each_agency(self, work: Callable[[str], object]) -> None:
+        """Does the work of every wanted agency, of some at a time; each has its own context."""
+        with ThreadPoolExecutor(AGENCIES_AT_ONCE) as pool:
+            try:
+                for going in [pool.submit(copy_context().run, self._of_agency, work, name) for name in self.wanted]:
+                    going.result()
+            except BaseException:
+                self.stopping = True
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        self.end_judge()
+        self.failures.sort(key=lambda failure: self.wanted.index(failure.agency) if failure.agency else -1)
+
+    def _of_agency(self, work: Callable[[str], object], agency: str) -> None:
+        try:
+            work(agency)
+        finally:
+            self._asked[agency].set()
+
+    @contextmanager
+    def in_turn(self, agency: str) -> Iterator[None]:
+        """Waits until the agencies before this one were asked: what comes is numbered, in every run in one order."""
+        try:
+            if place := self.wanted.index(agency):
+                self._asked[self.wanted[place - 1]].wait()
+            yield
+        finally:
+            self._asked[agency].set()
+
+    def expect(self, waiting: int) -> None:
+        """Gives Great Expectations a process of its own where much waits; `waiting` in bytes."""
+        with self._judging:
+            if waiting >= MUCH_TO_JUDGE and self.judge is judge_here:
+                self.judge = JudgeProcess()
+
+    def end_judge(self) -> None:
+        """Ends the process of Great Expectations, if there is one."""
+        if isinstance(self.judge, JudgeProcess):
+            self.judge.close()
+        self.judge = judge_here
 
     @contextmanager
     def surviving(self, stage: str, agency: str | None = None) -> Iterator[None]:
@@ -113,9 +172,11 @@ def open_night(
         clear_leftovers(home)
         ledger = open_home_ledger(home, settings)
         try:
+            finish_remaps(home, ledger)
             night = Night(home, settings, declared, wanted, ledger, start_run(ledger), now, progress)
             yield from _until_finished(night)
         finally:
+            night.end_judge()
             ledger.close()
 
 

@@ -103,10 +103,17 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
 
 
 def flow_runs(told: Told) -> list[tuple[str, str]]:
+    """The nights in their order, each before its agencies, which go side by side, by name."""
     with sqlite3.connect(told.prefect / "prefect.db") as connection:
         found = connection.execute("SELECT name, state_type FROM flow_run ORDER BY start_time").fetchall()
     connection.close()
-    return [(name if name.startswith("pull ") else "night", state) for name, state in found]
+    nights: list[list[tuple[str, str]]] = []
+    for name, state in found:
+        if name.startswith("pull "):
+            nights[-1].append((name, state))
+        else:
+            nights.append([("night", state)])
+    return [run for night in nights for run in (night[0], *sorted(night[1:]))]
 
 
 def test_every_agency_is_a_subflow_of_the_night_and_one_s_failure_leaves_the_other_running(told: Told) -> None:

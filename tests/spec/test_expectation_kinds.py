@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from expectations import great_expectations_engine as engine
-from expectations.compile import Outcome, run_checks
+from expectations.compile import Outcome, disagreements, run_checks
 from expectations.kinds import KINDS
 from expectations.suites import Check
 from store.extracts import Severity
@@ -147,9 +147,9 @@ def test_the_engine_judges_parts_as_it_judges_the_whole(rows: list[dict[str, Any
     with relation(rows) as con, pytest.MonkeyPatch.context() as patch:
         outcomes, _ = ours(con, EVERY)
         whole = engine.validate(con, EVERY, "rows")
-        assert engine.disagreements(outcomes, whole) == []
+        assert disagreements(outcomes, whole) == []
         patch.setattr(engine, "ROWS_AT_ONCE", 4)
-        assert engine.disagreements(whole, engine.validate(con, EVERY, "rows")) == []
+        assert disagreements(whole, engine.validate(con, EVERY, "rows")) == []
 
 
 @settings(max_examples=3, **QUICK)
@@ -169,8 +169,8 @@ def test_the_engine_judges_distinct_values_as_it_judges_every_row(rows: list[dic
 
 def test_a_difference_between_the_engines_is_found() -> None:
     a, b = Outcome("x", True, 10, 0), Outcome("x", True, 10, 1)
-    assert engine.disagreements([a], [b]) == ["x"]
-    assert engine.disagreements([a], [Outcome("x", False, 10, 0)]) == ["x"]
+    assert disagreements([a], [b]) == ["x"]
+    assert disagreements([a], [Outcome("x", False, 10, 0)]) == ["x"]
 
 
 def test_what_the_engine_keeps_of_a_batch_holds_no_value() -> None:
