@@ -95,14 +95,28 @@ def _check_columns(feed: Feed, declared: Declared, place: Place) -> None:
 
 def _given_columns(feed: Feed, declared: Declared, place: Place) -> list[str] | None:
     """The columns that are known before a file comes: of a layout, or of a file without a header."""
-    if feed.format.layout is not None:
-        if feed.format.layout not in declared.layouts:
+    form = feed.format
+    if form.layout is None:
+        return list(form.columns) or None
+    layout = declared.layouts.get(form.layout)
+    if layout is None:
+        raise place.wrong(
+            f"there is no layout {form.layout!r}", "format", "layout",
+            mend=f"add layouts/{form.layout}.csv with the columns field,start,end",
+        )  # fmt: skip
+    for name in (*form.records, *form.carries):
+        if name not in {record.name for record in layout.records}:
+            raise place.wrong(f"the layout has no record {name!r}", "format", mend=f"see {layout.path.name}")
+    own = [field.name for record in layout.types(form.records) for field in record.fields]
+    carried = [name for names in form.carries.values() for name in names]
+    for record, names in form.carries.items():
+        there = {field.name for field in layout.types([record])[0].fields}
+        if not names or not set(names) <= there or set(names) & set(own):
             raise place.wrong(
-                f"there is no layout {feed.format.layout!r}", "format", "layout",
-                mend=f"add layouts/{feed.format.layout}.csv with the columns field,start,end",
+                f"carries names what is no field of {record}, or a field of the feed's own", "format", "carries",
+                mend="name fields of that record, and give a field of the same name another name in the layout",
             )  # fmt: skip
-        return [field.name for field in declared.layouts[feed.format.layout].fields]
-    return list(feed.format.columns) or None
+    return list(dict.fromkeys([*own, *carried]))
 
 
 def _check_given(feed: Feed, given: list[str], place: Place) -> None:

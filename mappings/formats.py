@@ -16,7 +16,6 @@ _ONLY: dict[str, frozenset[str]] = {
     "layout": frozenset({"fixed_width"}), "trimmed": frozenset({"fixed_width"}), "carries": frozenset({"fixed_width"}),
     "records": frozenset({"fixed_width", "xml", "json", "json_lines"}), "namespaces": frozenset({"xml"}),
     "sheet": frozenset({"excel"}), "line_end": frozenset({"delimited"}), "trailing": frozenset({"delimited"}),
-    "member": frozenset({"delimited", "fixed_width", "xml", "json", "json_lines", "excel"}),
     "trailer": frozenset({"delimited", "fixed_width"}),
 }  # fmt: skip
 """Setting -> the kinds of file it belongs to."""
@@ -67,8 +66,6 @@ class Format(Declared):
     namespaces: dict[str, str] = Field(default_factory=dict)
     """Prefix -> XML namespace; the empty prefix is for names without one."""
     sheet: str | None = None
-    member: str | None = None
-    """The file is a zip; the name (with * and ?) of the one member that holds this feed."""
 
     @model_validator(mode="after")
     def _is_complete(self) -> Format:

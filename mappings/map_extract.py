@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -64,7 +65,8 @@ def map_extract(
         raise work.failed(error) from None
     finally:
         shutil.rmtree(into / ".spill", ignore_errors=True)
-    return Batch(extract, into, reading.records, reading.declared, tuple(reading.findings), reading.hold)
+    declared = reading.declared if reading.counted is None else None  # else it was told of other feeds' records, too
+    return Batch(extract, into, reading.records, declared, tuple(reading.findings), reading.hold)
 
 
 @dataclass(frozen=True)
@@ -188,21 +190,21 @@ def _prepared(reading: Reading, feed: Feed, broken: list[Exception]) -> Iterator
 
 
 def _unread_lines(reading: Reading) -> pa.Table:
-    first = reading.records - reading.lines_unread + 1
-    records = range(first, first + reading.lines_unread)
-    lines = range(reading.first_line_unread, reading.first_line_unread + reading.lines_unread)
-    codes = ["not_this_feed"] * reading.lines_unread
-    return pa.table([list(records), list(lines), codes, [None] * reading.lines_unread], schema=_UNREADABLE)
+    count, first = reading.lines_unread, reading.records - reading.lines_unread + 1
+    records, lines = np.arange(first, first + count), np.arange(count) + reading.first_line_unread
+    codes = pa.repeat(pa.scalar("not_this_feed"), count)
+    return pa.Table.from_arrays([records, lines, codes, pa.nulls(count, pa.string())], schema=_UNREADABLE)
 
 
 def _judge_completeness(extract: Extract, feed: Feed, reading: Reading, manifest: ManifestEntry | None) -> None:
     """Holds what a trailer or a manifest shows not to be whole, and a file without records where none was declared."""
-    if reading.declared is not None and reading.declared != reading.records:
-        detail = f"the trailer declares {reading.declared} records, the file has {reading.records}"
+    counted = reading.records if reading.counted is None else reading.counted
+    if reading.declared is not None and reading.declared != counted:
+        detail = f"the trailer declares {reading.declared} records, the file has {counted}"
         reading.hold_for("truncated", "trailer_disagrees", detail)
     if feed.manifest is not None:
         _judge_by_manifest(extract, reading, manifest)
-    if feed.format.kind != "table" and reading.records == 0 and reading.declared != 0:
+    if feed.format.kind != "table" and counted == 0 and reading.declared != 0:
         reading.hold_for("empty", "no_records", "the file has no records")
 
 

@@ -170,17 +170,23 @@ def read_lines(path: Path, feed: Feed) -> Reading:
         reading.lines_unread = max(count_lines(stream) - int(feed.format.header), 0)
     reading.first_line_unread = 1 + int(feed.format.header)
     reading.records = reading.lines_unread
-    reading.hold_for("unreadable", "unclosed_quote", "a value longer than any real one: a quote is never closed")
+    if feed.format.kind == "delimited" and feed.format.quote is not None:
+        detail = "a value longer than any real one: a quote is never closed"
+        reading.hold_for("unreadable", "unclosed_quote", detail)
+    else:
+        reading.hold_for("unreadable", "endless_line", "a line longer than any real record")
     return reading
 
 
 def count_lines(stream: TextStream) -> int:
     """The lines that are not blank from where a stream stands to its end."""
-    count, rest = 0, b""
+    count, begun = 0, False
     while piece := stream.read(BLOCK):
-        *lines, rest = (rest + piece).splitlines(keepends=True) if piece else []
-        count += sum(1 for line in lines if line.strip())
-    return count + bool(rest.strip())
+        for line in piece.splitlines(keepends=True):
+            begun = begun or bool(line.strip())
+            if line.endswith((b"\n", b"\r")):
+                count, begun = count + begun, False
+    return count + begun
 
 
 def _batches(file: _File) -> Iterator[pa.RecordBatch]:

@@ -36,6 +36,8 @@ class Reading:
     unreadable: list[Unreadable] = field(default_factory=list)
     records: int = 0
     """Records met so far, readable or not."""
+    counted: int | None = None
+    """Lines of the whole file that a trailer counts, where the feed's records are only some of them."""
     declared: int | None = None
     """Records that a trailer declares."""
     hold: str | None = None

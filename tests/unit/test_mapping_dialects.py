@@ -74,7 +74,7 @@ def test_a_file_of_two_encodings_proves_neither_and_its_lost_bytes_are_counted(t
     [
         {"delimiter": "||"}, {"delimiter": "\n"}, {"line_end": "\r"}, {"line_end": ","}, {"sheet": "Kids"},
         {"line_end": "†", "trailer": {"prefix": "TRL"}}, {"kind": "fixed_width", "layout": "x", "trailing": True},
-        {"kind": "xml"}, {"kind": "table", "member": "a.csv"}, {"records": ("a",)},
+        {"kind": "xml"}, {"kind": "table", "records": ("a",)}, {"records": ("a",)},
     ],
 )  # fmt: skip
 def test_settings_that_do_not_belong_together_are_refused(wrong: dict[str, object]) -> None:
