@@ -27,19 +27,24 @@ from flows.run import Night
 from flows.status import late_feeds
 from linkage.entities import people_from_entities
 from linkage.link import LinkageSettings, link_people
+from linkage.quality import linkage_quality
+from linkage.register import judgements_in_force, read_judgements
+from linkage.relink import adopted_model
 from mappings.entities import project_entities
 from record.postgres import SCHEMA, publish_to_postgres
 from record.publish import Inputs
 from record.publish import publish as publish_record
 from record.report import write_report
 from record.snapshot import Snapshot, current_snapshot, file_sha256, fingerprint
-from record.withhold import entities_to_link, orders_in_force
+from record.withhold import entities_to_link, orders_in_force, protected_sql
 from standard.errors import DeclarationError
 from store.home import Home, connect, written_whole
-from store.ledger import person_event
+from store.ledger import Ledger, person_event
 from store.runs import stage_of
 from store.state import clear_old_states, states_in_force
 
+PROTECTED = "protected.parquet"
+"""Beside the people: the mentions of which two persons must judge (record_id, reason)."""
 LINKS_VERSION = "links"
 """The manifest's name for the folder below links/ whose persons a snapshot shows."""
 _DONE = "done.json"
@@ -104,24 +109,31 @@ def _people(night: Night, entities: Mapping[str, Path], restricted: pa.Table, wo
     orders = orders_in_force(night.ledger)
     with connect(temp=work / ".spill", memory_limit="450MB") as con:
         visible = entities_to_link(con, entities, orders=orders, restricted=restricted)
-        return people_from_entities(con, visible, work / "people.parquet")
+        people = people_from_entities(con, visible, work / "people.parquet")
+        con.sql(protected_sql(people)).write_parquet(str(work / PROTECTED), compression="zstd")
+    (work / PROTECTED).chmod(0o600)
+    return people
 
 
 def _links(night: Night, people: Path) -> Path:
     """The folder of links of these people: made before, or made now.
 
-    Its name is derived from all that decides the outcome: the people, the code and settings of linkage, and the ids
-    known before. Where people and code are those of the record's own links, these stand as they are.
+    Its name is derived from all that decides the outcome: the people, judgements, model and code of linkage, and the
+    ids known before. Where all but these are those of the record's own links, they stand as they are.
     """
     known = links_of_the_record(night.home)
-    made_of = hashlib.sha256(f"{file_sha256(people)} {fingerprint(Path(linkage.__path__[0]))}".encode()).hexdigest()[
-        :20
-    ]
+    settings = LinkageSettings(model=model_of_home(night.ledger, known))
+    judgements = judgements_in_force(read_judgements(night.ledger))
+    decides = (
+        file_sha256(people), file_sha256(people.with_name(PROTECTED)), fingerprint(Path(linkage.__path__[0])),
+        settings.model_dump_json(), json.dumps(judgements.to_pylist()),
+    )  # fmt: skip
+    made_of = hashlib.sha256(" ".join(decides).encode()).hexdigest()[:20]
     if known and _read(known / _DONE)["made_of"] == made_of:
         return known
     links = night.home.links / (f"{made_of}-{known.name[:20]}" if known else made_of)
     if not (links / _DONE).exists():
-        _link(night, people, links, known=known, made_of=made_of)
+        _link(night, people, links, known=known, made_of=made_of, settings=settings, judgements=judgements)
     return links
 
 
@@ -131,17 +143,30 @@ def links_of_the_record(home: Home) -> Path | None:
     return home.links / snapshot.manifest["versions"][LINKS_VERSION] if snapshot else None
 
 
-def _link(night: Night, people: Path, links: Path, *, known: Path | None, made_of: str) -> None:
+def _link(
+    night: Night, people: Path, links: Path, *, known: Path | None, made_of: str, settings: LinkageSettings,
+    judgements: pa.Table,
+) -> None:  # fmt: skip
     with night.ledger.reading() as connection:
         spent = set(connection.execute(sa.select(person_event.c.person_id)).scalars())
     shutil.rmtree(links, ignore_errors=True)
     link_people(
-        people, links, secret=read_identity_secret(night.home), settings=LinkageSettings(),
-        known=known / "persons.parquet" if known else None, spent=spent,
+        people, links, secret=read_identity_secret(night.home), settings=settings,
+        known=known / "persons.parquet" if known else None, spent=spent, judgements=judgements,
     )  # fmt: skip
-    people.replace(links / "people.parquet")
+    for name in (people.name, PROTECTED):
+        people.with_name(name).replace(links / name)
     with written_whole(links / _DONE) as part:
         part.write_text(json.dumps({"made_of": made_of}), "utf-8")
+
+
+def model_of_home(ledger: Ledger, known: Path | None) -> str:
+    """The linkage model of a home: the one adopted last, else that of the record's links, else the release's own.
+
+    A release with another model changes no person by itself; `kith relink` does, when somebody has seen what changes.
+    """
+    made_by = _facts(known)["settings"]["model"] if known else LinkageSettings().model
+    return adopted_model(ledger) or str(made_by)
 
 
 def read_identity_secret(home: Home) -> bytes:
@@ -224,7 +249,7 @@ def _inputs(night: Night, linked: Linked) -> Inputs:
         restricted=linked.restricted,
         as_of=_today(night),
         versions=_versions(night, linked),
-        quality={name: count for name, count in _facts(linked.links).items() if isinstance(count, int)},
+        quality=linkage_quality(linked.links, night.ledger, read_judgements(night.ledger)),
         person_events=None if told else linked.links / "events.parquet",
         cause=f"links {linked.links.name}",
     )
@@ -233,7 +258,8 @@ def _inputs(night: Night, linked: Linked) -> Inputs:
 def _versions(night: Night, linked: Linked) -> dict[str, str]:
     code = [Path(package.__path__[0]) for package in (standard, mappings, expectations, linkage, record)]
     declared = {f"agency {name}": fingerprint(agency.folder) for name, agency in night.agencies.items()}
-    return {"code": fingerprint(*code), "model": LinkageSettings().model, LINKS_VERSION: linked.links.name, **declared}
+    model = _facts(linked.links)["settings"]["model"]
+    return {"code": fingerprint(*code), "model": model, LINKS_VERSION: linked.links.name, **declared}
 
 
 def _keep_links_of_the_record(home: Home) -> None:

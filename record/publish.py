@@ -64,8 +64,9 @@ class Inputs:
         as_of: The day on which consents are judged.
         versions: What made it: code, mappings, model and so on -> hash or name.
         quality: Figures of the linkage for the manifest; never about one person.
-        person_events: Parquet of what happened to person ids since the snapshot before: person_id, kind, other_id.
-        cause: Why, for the ledger's person_event.
+        person_events: Parquet of what happened to person ids since the snapshot before: person_id, kind, other_id
+            and, where it is told, cause.
+        cause: The cause of events that tell none.
     """
 
     entities: Mapping[str, Path]
@@ -324,9 +325,11 @@ def _commit(
         # Without the option psycopg says -1 of an INSERT.
         if connection.execute(insert.execution_options(preserve_rowcount=True)).rowcount != 1:
             raise _younger_run()
-        known = {"snapshot_id": manifest["snapshot_id"], "at": at, "cause": inputs.cause}
+        known = {"snapshot_id": manifest["snapshot_id"], "at": at}
         for events in _batches(inputs.person_events) if inputs.person_events else ():
-            connection.execute(tables.person_event.insert(), [{**event, **known} for event in events])
+            connection.execute(
+                tables.person_event.insert(), [{"cause": inputs.cause, **event, **known} for event in events]
+            )
 
 
 def _batches(path: Path) -> Iterator[list[dict[str, Any]]]:

@@ -85,6 +85,22 @@ def entities_to_link(
     return {name: f"visible.{quoted(name)}" for name in READ}
 
 
+def protected_sql(people: Path) -> str:
+    """SQL of the mentions that two persons must judge: record_id, reason; after `entities_to_link`.
+
+    Protected is who is adopted, or has a part in something that is sealed or restricted.
+
+    Args:
+        people: The people table made of what `entities_to_link` shows.
+    """
+    mention = f"read_parquet({literal(people)})"
+    return f"""
+        SELECT record_id, min(reason) AS reason FROM (
+            SELECT record_id, 'adopted' AS reason FROM {mention} WHERE adopted
+            UNION ALL SELECT p.person, w.reason FROM part p JOIN withheld w ON w.ref = p.container)
+        SEMI JOIN (SELECT record_id FROM {mention}) USING (record_id) GROUP BY record_id ORDER BY record_id"""
+
+
 def withhold(con: duckdb.DuckDBPyConnection, withholding: Withholding, *, persons: str) -> None:
     """Splits the rows in force into `judged.<entity>` (all, with `withheld`, the reason) and `visible.<entity>`.
 
