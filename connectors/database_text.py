@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from standard.errors import SourceError
-from store.landing import disk_trouble_told
+from store.parts import disk_trouble_told
 
 PRESENT_ONLY = "_present_only"
 _GROUP_BYTES = 32 << 20

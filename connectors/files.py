@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Protocol
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import BinaryIO, Protocol
 
+from connectors.archives import PackageRefused
+from connectors.packages import open_package
+from connectors.pgp import Keyring
 from connectors.wanted import FilesWanted
 from standard.errors import SourceError
-from store.landing import Arrival, Known, Landing, Left, Listed, Part
+from store.landing import Arrival, Known, Landing, Left, Packed
+from store.parts import Listed, Part
 
 
 class FileRefused(SourceError):
@@ -26,6 +32,15 @@ class FileStore(Protocol):
     place: str
     """What a person knows it by."""
     settle: float
+    keyring: Keyring | None
+    """The keys of an agency that encrypts its files."""
+
+    def entries(self) -> list[Listed]:
+        """All that stands in the folder but folders, be it a file or a link or a pipe.
+
+        Raises:
+            SourceError: As `listing`.
+        """
 
     def listing(self) -> list[Listed]:
         """The regular files of the folder; anything else (links, folders, devices) is left out.
@@ -46,6 +61,21 @@ class FileStore(Protocol):
     def unchanged(self, listed: Listed) -> bool:
         """Whether the file is still the one that was listed."""
 
+    def move(self, listed: Listed, folder: str, name: bytes) -> None:
+        """Moves a file of the inbox into another folder, at once.
+
+        Raises:
+            FileChanged: It is gone.
+            SourceError: The folder is not there or not to be written to, or the source is gone.
+        """
+
+    def put(self, content: BinaryIO, size: int, folder: str, name: str) -> None:
+        """Writes a file into another folder: it bears its name only when it is whole.
+
+        Raises:
+            SourceError: The folder is not there or not to be written to, or the source is gone.
+        """
+
 
 def fetch_files(
     store: FileStore, wanted: FilesWanted, *, known: Known, landing: Landing, now: datetime
@@ -64,9 +94,9 @@ def fetch_files(
     """
     refused: list[FileRefused] = []
     for listed in _in_order(store.listing(), wanted):
-        if _fetched(listed, known):
+        if is_fetched(listed, known):
             continue
-        if not _settled(listed, known, settle=store.settle):
+        if not is_settled(listed, known, settle=store.settle):
             yield Left(listed, f"it has not stood still for {store.settle:g} seconds")
             continue
         try:
@@ -85,12 +115,13 @@ def _in_order(listing: list[Listed], wanted: FilesWanted) -> list[Listed]:
     return [listed for *_, listed in sorted(fitting, key=lambda entry: entry[:3])]
 
 
-def _fetched(listed: Listed, known: Known) -> bool:
+def is_fetched(listed: Listed, known: Known) -> bool:
+    """Whether a file was fetched before as it is now."""
     sighting = known.get((listed.name, listed.size, listed.changed_ns))
     return sighting is not None and sighting.fetched
 
 
-def _settled(listed: Listed, known: Known, *, settle: float) -> bool:
+def is_settled(listed: Listed, known: Known, *, settle: float) -> bool:
     """Whether a file has stood still long enough: by its time of change or, where the source's clock is ahead of ours
     and that says nothing, by our own clock since an earlier poll saw it as it is now."""
     if time.time() - listed.changed_ns / 1e9 >= settle:
@@ -110,8 +141,28 @@ def _fetch(store: FileStore, listed: Listed, wanted: FilesWanted, *, landing: La
         except (FileChanged, FileRefused):
             part.discard()
             raise
-        sha256, path = landing.keep(part.path, part.finish())
+        sent = part.finish()
+        if wanted.packed:
+            return _unpacked(part.path, sent, listed, as_of, wanted, landing=landing, keyring=store.keyring)
+        sha256, path = landing.keep(part.path, sent)
     return Arrival(name=listed.name, sha256=sha256, size=listed.size, path=path, as_of=as_of, listed=listed)
+
+
+def _unpacked(
+    part: Path, sent: str, listed: Listed, as_of: date, wanted: FilesWanted, *, landing: Landing,
+    keyring: Keyring | None,
+) -> Arrival:  # fmt: skip
+    """Lands what is in a file; the file as it came, held, where it cannot be opened."""
+    packed = Packed(sent, listed.size)
+    with landing.scratch() as content:
+        try:
+            packed = replace(packed, signer=open_package(part, content, wanted, keyring=keyring, landing=landing))
+            size, (sha256, path) = content.stat().st_size, landing.keep(content)
+            part.unlink()
+        except PackageRefused as error:
+            packed, size = replace(packed, refused=error.code, detail=error.what), listed.size
+            sha256, path = landing.keep(part, sent)
+    return Arrival(listed.name, sha256, size, path, as_of, listed, packed=packed)
 
 
 def _all_of(refused: list[FileRefused], place: str) -> SourceError:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from connectors.files import FileChanged, FileRefused
 from connectors.sources import FolderSource, Secrets
 from standard.errors import SourceError
-from store.landing import Listed, Part
+from store.parts import Listed, Part
 
 _BLOCK = 8 << 20
 
@@ -21,6 +25,8 @@ class Folder:
         self._path = Path(secrets.expand(source.path))
         self.place = str(self._path)
         self.settle = source.settle
+        self.keyring = secrets.keyring(source.pgp)
+        self._secrets = secrets
         try:
             self._fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -32,6 +38,10 @@ class Folder:
 
     def listing(self) -> list[Listed]:
         """The regular files of the folder."""
+        return [listed for listed in self.entries() if listed.regular]
+
+    def entries(self) -> list[Listed]:
+        """All that stands in the folder but folders, be it a file or a link or a pipe."""
         try:
             names = [os.fsencode(name) for name in os.listdir(self._fd)]  # noqa: PTH208 - the folder that is open
             return [listed for name in names if (listed := self._listed(name)) is not None]
@@ -43,7 +53,7 @@ class Folder:
             status = os.lstat(raw, dir_fd=self._fd)
         except FileNotFoundError:
             return None
-        return _as_listed(raw, status) if stat.S_ISREG(status.st_mode) else None
+        return None if stat.S_ISDIR(status.st_mode) else _as_listed(raw, status)
 
     def download(self, listed: Listed, part: Part) -> None:
         """Copies the file from `part.done` on."""
@@ -80,6 +90,39 @@ class Folder:
         """Whether the file is still the one that was listed."""
         return self._listed(listed.raw) == listed
 
+    def move(self, listed: Listed, folder: str, name: bytes) -> None:
+        """Moves a file of the inbox into another folder, at once; what bears the name there is replaced."""
+        with self._opened(folder) as to:
+            os.rename(listed.raw, name, src_dir_fd=self._fd, dst_dir_fd=to)
+
+    def put(self, content: BinaryIO, size: int, folder: str, name: str) -> None:  # noqa: ARG002 - as over SFTP
+        """Writes a file into another folder: it bears its name only when it is whole."""
+        part = f".{name}.part"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with self._opened(folder) as to:
+            with os.fdopen(os.open(part, flags, 0o640, dir_fd=to), "wb") as out:
+                shutil.copyfileobj(content, out)
+                out.flush()
+                os.fsync(out.fileno())
+            os.rename(part, name, src_dir_fd=to, dst_dir_fd=to)
+            os.fsync(to)
+
+    @contextmanager
+    def _opened(self, folder: str) -> Iterator[int]:
+        path = self._secrets.expand(folder)
+        try:
+            opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                yield opened
+            finally:
+                os.close(opened)
+        except OSError as error:
+            raise SourceError(
+                f"the folder cannot be written: {os.strerror(error.errno or 0)}",
+                where=path,
+                mend="make the folder and let the exchange's user write there; the next run tries again",
+            ) from error
+
     def probe(self) -> str:
         """What the folder shows, in a sentence."""
         return f"folder {self.place}: {len(self.listing())} files"
@@ -93,8 +136,9 @@ class Folder:
 
 
 def _as_listed(raw: bytes, status: os.stat_result) -> Listed:
-    return Listed(raw.decode("utf-8", "backslashreplace"), status.st_size, status.st_mtime_ns, raw)
+    name = raw.decode("utf-8", "backslashreplace")
+    return Listed(name, status.st_size, status.st_mtime_ns, raw, stat.S_ISREG(status.st_mode))
 
 
 def _same(status: os.stat_result, listed: Listed) -> bool:
-    return stat.S_ISREG(status.st_mode) and _as_listed(listed.raw, status) == listed
+    return listed.regular and _as_listed(listed.raw, status) == listed

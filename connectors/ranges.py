@@ -10,7 +10,7 @@ from threading import Event
 from typing import Protocol
 
 from connectors.files import FileChanged
-from store.landing import Part
+from store.parts import Part
 
 # Short ranges, two of them under way on each connection, keep paramiko's buffers small, which it searches end to end.
 SMALLEST_REQUEST, LARGEST_REQUEST = 32 << 10, 255 << 10  # what every server gives at once, and what OpenSSH gives

@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import BinaryIO
 
 import paramiko
 from paramiko.sftp import CMD_CLOSE, CMD_HANDLE, CMD_NAME, CMD_OPENDIR, CMD_READDIR
@@ -17,7 +18,7 @@ from connectors.ranges import LARGEST_REQUEST, SMALLEST_REQUEST, RangeReader, fe
 from connectors.sftp_login import GONE, Client, Login
 from connectors.sources import Secrets, SftpSource
 from standard.errors import SourceError
-from store.landing import Listed, Part
+from store.parts import Listed, Part
 
 # Neither the window nor the number of requests in flight is set: with paramiko, larger ones are up to 50 times slower.
 _TWO_CONNECTIONS_FROM = 32 << 20
@@ -30,8 +31,9 @@ class Sftp:
 
     def __init__(self, source: SftpSource, secrets: Secrets) -> None:
         self._folder = (secrets.expand(source.folder).rstrip("/") or "/").encode()
-        self._login = Login(source, secrets)
+        self._login, self._secrets = Login(source, secrets), secrets
         self.settle = source.settle
+        self.keyring = secrets.keyring(source.pgp)
         self.place = f"{self._login.server}, folder {self._folder.decode()}"
         self._clients = [self._login.connect()]
 
@@ -46,9 +48,13 @@ class Sftp:
 
     def listing(self) -> list[Listed]:
         """The regular files of the folder."""
+        return [listed for listed in self.entries() if listed.regular]
+
+    def entries(self) -> list[Listed]:
+        """All that stands in the folder but folders, be it a file or a link or a pipe."""
         with self._troubles_told():
             try:
-                return _listing(self._sftp, self._folder)
+                return _entries(self._sftp, self._folder)
             except FileNotFoundError:
                 home = self._sftp.normalize(".")
         raise SourceError(
@@ -94,6 +100,33 @@ class Sftp:
             except FileNotFoundError:
                 return False
 
+    def move(self, listed: Listed, folder: str, name: bytes) -> None:
+        """Moves a file of the inbox into another folder, at once; what bears the name there is replaced."""
+        with self._troubles_told(listed):
+            self._sftp.posix_rename(self._path(listed), self._within(folder) + name)
+
+    def put(self, content: BinaryIO, size: int, folder: str, name: str) -> None:
+        """Writes a file into another folder: it bears its name only when it is whole."""
+        to, part = (self._within(folder) + part.encode() for part in (name, f".{name}.part"))
+        with self._writing_told(folder):
+            self._sftp.putfo(content, part, file_size=size, confirm=True)
+            self._sftp.posix_rename(part, to)
+
+    def _within(self, folder: str) -> bytes:
+        return self._secrets.expand(folder).rstrip("/").encode() + b"/"
+
+    @contextmanager
+    def _writing_told(self, folder: str) -> Iterator[None]:
+        try:
+            yield
+        except GONE as error:
+            told = os.strerror(number) if (number := getattr(error, "errno", None)) else type(error).__name__
+            raise SourceError(
+                f"the folder {folder} cannot be written: {told}",
+                where=self._login.server,
+                mend=f"ask the agency to make it and to let {self._login.user} write there; the next run tries again",
+            ) from error
+
     def probe(self) -> str:
         """What the folder shows, in a sentence."""
         return f"{self.place}: {len(self.listing())} files"
@@ -123,8 +156,8 @@ class Sftp:
             ) from error
 
 
-def _listing(sftp: paramiko.SFTPClient, folder: bytes) -> list[Listed]:
-    """The regular files of a folder.
+def _entries(sftp: paramiko.SFTPClient, folder: bytes) -> list[Listed]:
+    """What stands in a folder, without the folders in it.
 
     Read here and not by `listdir_attr`, which fails for the whole folder at one name that is not UTF-8.
     """
@@ -137,7 +170,7 @@ def _listing(sftp: paramiko.SFTPClient, folder: bytes) -> list[Listed]:
             for _ in range(reply.get_int()):
                 raw, _long_form = reply.get_binary(), reply.get_binary()
                 status = paramiko.SFTPAttributes._from_msg(reply)  # type: ignore[attr-defined]
-                if stat.S_ISREG(status.st_mode or 0) and raw not in (b".", b"..") and not {47, 0} & set(raw):
+                if not stat.S_ISDIR(status.st_mode or 0) and raw not in (b".", b"..") and not {47, 0} & set(raw):
                     listed.append(_as_listed(raw, status))
     except EOFError:  # so a folder ends
         sftp._request(CMD_CLOSE, handle)  # type: ignore[attr-defined]
@@ -153,11 +186,12 @@ def _asked(sftp: paramiko.SFTPClient, *request: object, expect: int) -> tuple[in
 
 def _as_listed(raw: bytes, status: paramiko.SFTPAttributes) -> Listed:
     changed_ns = int(status.st_mtime or 0) * 1_000_000_000
-    return Listed(raw.decode("utf-8", "backslashreplace"), int(status.st_size or 0), changed_ns, raw)
+    name = raw.decode("utf-8", "backslashreplace")
+    return Listed(name, int(status.st_size or 0), changed_ns, raw, stat.S_ISREG(status.st_mode or 0))
 
 
 def _same(status: paramiko.SFTPAttributes, listed: Listed) -> bool:
-    return stat.S_ISREG(status.st_mode or 0) and _as_listed(listed.raw, status) == listed
+    return listed.regular and _as_listed(listed.raw, status) == listed
 
 
 def _request_that_is_given_whole(handle: paramiko.SFTPFile) -> int:

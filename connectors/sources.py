@@ -12,6 +12,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from connectors.pgp import Keyring, normal_fingerprint
 from standard.declarations import Declared
 from standard.errors import DeclarationError
 
@@ -32,8 +33,35 @@ def _url_without_password(text: str) -> str:
     return text
 
 
-class SftpSource(Declared):
-    """An agency's SFTP server. `${VAR}` in host, port, user and folder is taken from the environment."""
+class Pgp(Declared):
+    """By whose keys an agency's files are encrypted and signed."""
+
+    keyring: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
+    """The folder keys/<keyring>.gnupg of the home; `kith pgp key` makes it."""
+    signers: Annotated[tuple[Annotated[str, AfterValidator(normal_fingerprint)], ...], Field(min_length=1)]
+    """Fingerprints of the agency's primary keys; two while one takes over from the other."""
+
+
+class FilesSource(Declared):
+    """What is said of an agency's files, be they on a server or in a folder of this machine.
+
+    `folder` (or `path`) is the inbox; the folders beside it are named in the same way, from the login or the root.
+    """
+
+    settle: float = Field(default=60, ge=0)
+    """Seconds for which a file must not have changed before it is taken; 0 takes what is there."""
+    archive: str | None = None
+    """Where a file is moved to once it has landed; it stays in the inbox where nothing is said."""
+    receipts: str | None = None
+    """Where a receipt of every delivery is written. The inbox is then this agency's alone: what no feed expects there
+    is refused with a receipt."""
+    outbox: str | None = None
+    """Where feeds back to the agency are written."""
+    pgp: Pgp | None = None
+
+
+class SftpSource(FilesSource):
+    """An agency's SFTP server. `${VAR}` in host, port, user and the folders is taken from the environment."""
 
     host: str
     port: int | str = 22
@@ -43,8 +71,6 @@ class SftpSource(Declared):
     """The private key we log in with (OpenSSH or PEM text)."""
     known_hosts: str | None = None
     """The file in which the server's key is pinned; `keys/known_hosts` of the home where nothing is said."""
-    settle: float = Field(default=60, ge=0)
-    """Seconds for which a file must not have changed before it is taken; 0 takes what is there."""
     timeout: float = Field(default=60, gt=0)
     """Seconds of silence after which the server counts as gone."""
 
@@ -57,12 +83,10 @@ class DatabaseSource(Declared):
     schema_name: str | None = Field(default=None, alias="schema")
 
 
-class FolderSource(Declared):
+class FolderSource(FilesSource):
     """A folder of this machine into which an agency's files are put. `${VAR}` is taken from the environment."""
 
     path: str
-    settle: float = Field(default=60, ge=0)
-    """Seconds for which a file must not have changed before it is taken; 0 takes what is there."""
 
 
 class Source(Declared):
@@ -137,8 +161,17 @@ class Secrets:
             )
         return SecretStr(path.read_text(encoding="utf-8"))
 
+    def keyring(self, declared: Pgp | None) -> Keyring | None:
+        """The keys of an agency that encrypts and signs its files."""
+        return Keyring(keyring_folder(self.keys, declared.keyring), declared.signers) if declared else None
+
     def url(self, declared: str) -> SecretStr:
         """A database URL, declared plainly or as `secret:NAME`."""
         if declared.startswith("secret:"):
             return SecretStr(self.reveal(declared).get_secret_value().strip())
         return SecretStr(self.expand(declared))
+
+
+def keyring_folder(keys: Path, name: str) -> Path:
+    """Where GnuPG keeps the keys of one agency."""
+    return keys / f"{name}.gnupg"

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from standard.errors import DeclarationError
+
+Packing = Literal["pgp", "zip", "gzip"]
+PACKINGS: tuple[tuple[Packing, ...], ...] = ((), ("pgp",), ("zip",), ("gzip",), ("pgp", "zip"), ("pgp", "gzip"))
 
 _AS_OF = re.compile(r"\{as_of:([^{}]*)\}")
 _DIGITS = {"Y": 4, "m": 2, "d": 2, "y": 2, "j": 3, "H": 2, "M": 2, "S": 2}
@@ -24,9 +28,27 @@ class FilesWanted:
     """
 
     pattern: str
+    packed: tuple[Packing, ...] = ()
+    """How the file is packed, the outermost first: what lands is what is in it."""
+    member: str | None = None
+    """Which file of a zip archive is wanted (a pattern for its name without folders); None: it holds one file alone."""
+    holds_zip: bool = False
+    """Whether what is within is a zip by right: a spreadsheet."""
 
     def __post_init__(self) -> None:
         _compiled(self.pattern)
+        if self.packed not in PACKINGS:
+            raise DeclarationError(
+                f"a file cannot be packed like {', '.join(self.packed)}",
+                where=f"packed, of files: {self.pattern!r}",
+                mend="say pgp, zip or gzip, or pgp and then one of the two",
+            )
+        if self.member is not None and "zip" not in self.packed:
+            raise DeclarationError(
+                "a member is wanted of a file that is no zip archive",
+                where=f"member, of files: {self.pattern!r}",
+                mend="say packed: [zip], or take member away",
+            )
 
     def moment(self, name: str) -> datetime | None:
         """The moment a file of this name speaks of, `datetime.min` where the pattern has none; None: not wanted."""

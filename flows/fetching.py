@@ -6,15 +6,17 @@ from datetime import timedelta
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
+from connectors.database import Database
 from connectors.doors import Door, open_door, receive
-from connectors.sources import Secrets
+from connectors.exchange_folder import Expecting, tidy_inbox
+from connectors.sources import FilesSource, Secrets
 from connectors.wanted import FilesWanted, TableWanted, parse_overlap
 from flows.run import Night
 from mappings.declarations import Feed
 from mappings.load import Agency
 from standard.errors import ExchangeError
 from store.extracts import Status
-from store.landing import Landing
+from store.landing import Landing, known_files, known_refusals, note_refusal
 from store.runs import stage_of
 
 
@@ -73,6 +75,7 @@ def _poll_source(night: Night, agency: Agency, source: str, feeds: list[Feed]) -
             with open_door(agency.sources[source], Secrets(night.home.keys)) as door:
                 while waiting:
                     came += _poll(night, agency, waiting.pop(0), door)
+                _tidy(night, agency, source, door)
         except ExchangeError as error:
             troubles.append(error)
             if len(waiting) == asked:  # it is the source itself that does not open
@@ -90,14 +93,37 @@ def _poll(night: Night, agency: Agency, feed: Feed, door: Door) -> int:
         night.progress(f"{agency.agency} {feed.feed}: a file is left for the next poll: {left.reason}")
     for again in (e for e in received.extracts if e.status is Status.DUPLICATE and feed.arrives.files):
         night.progress(f"{agency.agency} {feed.feed}: {again.name} holds what came before; it changes nothing")
+    night.held.extend(e.extract_id for e in received.extracts if e.status is Status.HELD)
     return sum(extract.status is not Status.DUPLICATE for extract in received.extracts)
+
+
+def _tidy(night: Night, agency: Agency, source: str, door: Door) -> None:
+    """Empties the inbox of what has landed, and notes what no feed expects there."""
+    declared = agency.sources[source].declared
+    if (
+        isinstance(door, Database)
+        or not isinstance(declared, FilesSource)
+        or not (declared.archive or declared.receipts)
+    ):
+        return
+    feeds = [feed for feed in agency.feeds.values() if feed.source == source]
+    expecting = [
+        Expecting(wanted, known_files(night.ledger, agency=agency.agency, feed=feed.feed))
+        for feed in feeds if isinstance(wanted := wanted_of(feed), FilesWanted)
+    ]  # fmt: skip
+    seen = known_refusals(night.ledger, agency=agency.agency, source=source)
+    for unexpected in tidy_inbox(door, declared, expecting, seen=seen):
+        note_refusal(
+            night.ledger, unexpected.listed, agency=agency.agency, source=source, reason=unexpected.reason, at=night.now
+        )
+        night.progress(f"{agency.agency}: a file in the inbox of {source} is refused: {unexpected.reason}")
 
 
 def wanted_of(feed: Feed) -> FilesWanted | TableWanted:
     """What a feed wants of its source."""
     arrives = feed.arrives
     if arrives.files is not None:
-        return FilesWanted(arrives.files)
+        return FilesWanted(arrives.files, arrives.packed, arrives.member, holds_zip=feed.format.kind == "excel")
     assert arrives.table is not None
     return TableWanted(
         table=arrives.table,

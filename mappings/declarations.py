@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from connectors.sources import Source
-from connectors.wanted import FilesWanted, parse_overlap
+from connectors.wanted import FilesWanted, Packing, parse_overlap
 from mappings.formats import Format, Names
 from mappings.problems import NULLING, PROBLEMS
 from standard.code_sets import choice_of, code_set
@@ -168,6 +168,10 @@ class Arrives(Declared):
     """By what name a feed is found at its source, and when it is expected."""
 
     files: str | None = None
+    packed: tuple[Packing, ...] = ()
+    """How a file is packed, the outermost first: pgp, zip, gzip."""
+    member: str | None = None
+    """Which file of a zip archive is this feed (a pattern for its name); None: the archive holds one file alone."""
     table: str | None = None
     watermark: str | None = None
     overlap: str | None = None
@@ -182,9 +186,11 @@ class Arrives(Declared):
             raise ValueError("name either files or table")
         if self.files is not None and (self.watermark or self.overlap or self.never_read or self.census):
             raise ValueError("watermark, overlap, never_read and census belong to a table")
+        if self.table is not None and (self.packed or self.member):
+            raise ValueError("packed and member belong to files")
         try:
             if self.files is not None:
-                FilesWanted(self.files)
+                FilesWanted(self.files, self.packed, self.member)
             if self.overlap is not None:
                 parse_overlap(self.overlap)
         except DeclarationError as error:

@@ -201,6 +201,36 @@ adopted_model = _table(
     sa.Column("splits", _INT, nullable=False),
 )
 
+packed = _table(
+    "packed",  # a file that came packed or encrypted, as it came; the extract's own sha256 is of what was in it
+    sa.Column("extract_id", _TEXT, primary_key=True),
+    sa.Column("sha256", _TEXT, nullable=False),
+    sa.Column("size", _INT, nullable=False),
+    sa.Column("signer", _TEXT),
+)
+refusal = _table(
+    "refusal",  # what an agency put into its inbox and no feed takes: never read
+    sa.Column("refusal_id", _TEXT, primary_key=True),
+    sa.Column("agency", _TEXT, nullable=False),
+    sa.Column("source", _TEXT, nullable=False),
+    sa.Column("name", _TEXT, nullable=False),
+    sa.Column("size", _INT, nullable=False),
+    sa.Column("changed_ns", _INT, nullable=False),
+    sa.Column("reason", _TEXT, nullable=False),
+    _when("at"),
+)
+receipt = _table(
+    "receipt",  # written to the home, then sent to the agency
+    sa.Column("receipt_id", _TEXT, primary_key=True),
+    sa.Column("of", _TEXT, nullable=False, index=True),  # extract_id or refusal_id
+    sa.Column("verdict", _TEXT, nullable=False),
+    sa.Column("agency", _TEXT, nullable=False),
+    sa.Column("name", _TEXT, nullable=False),  # of the file, without its ending
+    sa.Column("sha256", _TEXT, nullable=False),
+    _when("written_at"),
+    _when("sent_at", nullable=True),
+)
+
 
 def _making(*tables: sa.Table) -> Callable[[sa.Connection], None]:
     return lambda connection: METADATA.create_all(connection, tables=tables)
@@ -217,12 +247,29 @@ def _for_remapping(connection: sa.Connection) -> None:
         connection.execute(of_extract.values(state_path=within))
 
 
+def _for_receipts(connection: sa.Connection) -> None:
+    """Of what came before there were receipts, none is owed."""
+    METADATA.create_all(connection, tables=[packed, refusal, receipt])
+    for row in connection.execute(sa.select(extract.c.extract_id, extract.c.agency, extract.c.status,
+                                            extract.c.status_reason)).all():  # fmt: skip
+        connection.execute(receipt.insert().values(
+            receipt_id=f"{row.extract_id}-0", of=row.extract_id, verdict=verdict_of(row.status, row.status_reason),
+            agency=row.agency, name="", sha256="", written_at=now(), sent_at=now(),
+        ))  # fmt: skip
+
+
+def verdict_of(status: str, reason: str | None) -> str:
+    """Where an extract stands, as a receipt tells it: when this changes, another receipt is owed."""
+    return f"{status} {reason}" if reason else str(status)
+
+
 MIGRATIONS: list[Callable[[sa.Connection], None]] = [
     _making(run, stage, extract, account, received, file_finding, row_move, code_pending, order_, snapshot,
             person_event),
     _making(sighting),
     _for_remapping,
     _making(judgement, judgement_act, sampled_pair, adopted_model),
+    _for_receipts,
 ]  # fmt: skip
 """Step n brings a ledger of version n-1 to version n; in a new ledger a step meets the tables in their newest form."""
 

@@ -14,7 +14,8 @@ import pytest
 from connectors.sources import Source
 from connectors.wanted import FilesWanted
 from store.extracts import Status
-from store.landing import Landing, Listed, Part
+from store.landing import Landing
+from store.parts import Listed, Part
 from tests.contract.conftest import Exchange, FileAgency
 
 HOSTILE = [

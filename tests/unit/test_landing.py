@@ -17,19 +17,9 @@ from connectors.wanted import FilesWanted
 from standard.errors import ExchangeError, SourceError
 from store import ledger as tables
 from store.extracts import Extract, Holds, Status
-from store.landing import (
-    Arrival,
-    Landing,
-    Left,
-    Listed,
-    Part,
-    known_files,
-    land,
-    last_watermark,
-    note_left,
-    read_extract,
-)
+from store.landing import Arrival, Landing, Left, known_files, land, last_watermark, note_left, read_extract
 from store.ledger import Ledger, open_ledger
+from store.parts import Listed, Part
 
 NOW = datetime(2026, 3, 30, 5, tzinfo=UTC)
 
