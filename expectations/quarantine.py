@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import duckdb
 import sqlalchemy as sa
 
-from expectations.retry import open_extract, open_quarantines
+from expectations.retry import open_extract, open_quarantines, rows_now
 from expectations.suites import expectations_of
 from mappings.declarations import Feed
 from standard.errors import ExtractError
 from standard.schema import entities
-from store.accounts import read_moves, rows_now_sql
 from store.extracts import Batch
 from store.home import Home, connect, literal
 from store.ledger import Ledger, row_move
@@ -165,13 +164,6 @@ def _open(
         batch = open_extract(home, ledger, each)
         with connect() as con:
             yield batch, con, rows_now(con, ledger, batch)
-
-
-def rows_now(con: duckdb.DuckDBPyConnection, ledger: Ledger, batch: Batch) -> str:
-    """An extract's rows as they stand now, as SQL on this connection."""
-    with ledger.reading() as connection:
-        con.register("moves", read_moves(connection, batch.extract.extract_id))
-    return rows_now_sql(f"read_parquet({literal(batch.folder / 'rows.parquet')})", "moves")
 
 
 def show_row(home: Home, ledger: Ledger, *, extract_id: str, record: int) -> Shown:

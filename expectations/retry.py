@@ -85,16 +85,20 @@ def open_extract(home: Home, ledger: Ledger, extract_id: str) -> Batch:
     return read_batch(home.batches / extract_id, extract)
 
 
+def rows_now(con: duckdb.DuckDBPyConnection, ledger: Ledger, batch: Batch, *, moves: str = "moves") -> str:
+    """An extract's rows as they stand now, as SQL on this connection, which gets the view `moves`."""
+    with ledger.reading() as connection:
+        con.register(moves, read_moves(connection, batch.extract.extract_id))
+    return rows_now_sql(f"read_parquet({literal(batch.folder / 'rows.parquet')})", moves)
+
+
 def _retry(home: Home, ledger: Ledger, extract_id: str, feed: Feed) -> int:
     batch = open_extract(home, ledger, extract_id)
     reasons = ", ".join(literal(reason) for reason in NOT_OF_CONTENT)
     with connect(temp=batch.folder / ".spill") as con:
         dispositions.open_batch(con, batch, feed, states_of(home, ledger))
-        with ledger.reading() as connection:
-            con.register("moves", read_moves(connection, extract_id))
-        now = rows_now_sql(f"read_parquet({literal(batch.folder / 'rows.parquet')})", "moves")
         con.execute(
-            f"CREATE TEMP TABLE waiting AS SELECT _record, reason FROM {now}"
+            f"CREATE TEMP TABLE waiting AS SELECT _record, reason FROM {rows_now(con, ledger, batch)}"
             f" WHERE disposition = 'quarantined' AND reason IN ({reasons}) AND NOT cleared"
         )
         con.execute("DELETE FROM fate WHERE _record NOT IN (SELECT _record FROM waiting)")
@@ -184,11 +188,9 @@ def _put_right(home: Home, ledger: Ledger, batch: Batch, feed: Feed) -> tuple[li
         spoken = newest is not None and _speaks_for(home.batches / newest, batch, feed)
         return ([WHOLE_EXTRACT] if spoken else []), "newer_full_file"
     with connect(temp=batch.folder / ".spill") as con, ledger.reading() as connection:
-        con.register("moves", read_moves(connection, batch.extract.extract_id))
         open_state(con, batch, current_state(connection, home, batch.extract.agency, batch.extract.feed))
-        now = rows_now_sql(f"read_parquet({literal(batch.folder / 'rows.parquet')})", "moves")
         con.execute(
-            f"CREATE TEMP TABLE open_rows AS SELECT r._record, r._key, m._version FROM {now} r"
+            f"CREATE TEMP TABLE open_rows AS SELECT r._record, r._key, m._version FROM {rows_now(con, ledger, batch)} r"
             f" LEFT JOIN {_versions(batch)} m USING (_record)"
             " WHERE disposition = 'quarantined' AND NOT cleared AND r._key IS NOT NULL"
         )
@@ -255,12 +257,11 @@ def release_row(home: Home, ledger: Ledger, feed: Feed, *, extract_id: str, reco
             where=where,
             mend="release the file, or ask the agency to send it again",
         )
-    with connect() as con, ledger.reading() as connection:
-        con.register("moves", read_moves(connection, extract_id))
-        now = rows_now_sql(f"read_parquet({literal(batch.folder / 'rows.parquet')})", "moves")
+    with connect() as con:
         mapped = f"read_parquet({literal(batch.mapped)})"
         found = con.execute(
-            f"SELECT reason, _key IS NOT NULL AND _record IN (SELECT _record FROM {mapped}) FROM {now}"
+            f"SELECT reason, _key IS NOT NULL AND _record IN (SELECT _record FROM {mapped})"
+            f" FROM {rows_now(con, ledger, batch)}"
             f" WHERE _record = {int(record)} AND disposition = 'quarantined'"
         ).fetchall()
     if not found:

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from flows.commands import agency, demo, link, reading, rows, run, setup
+from flows.commands import agency, demo, link, reading, remap, rows, run, setup
 from flows.prefect_server import NO_TELEMETRY
 from flows.terminal import EXIT_STATUSES, run_command_line
 
@@ -24,8 +24,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 for command in (
-    demo.demo, setup.init, setup.doctor, run.run, run.serve, run.status, link.link, link.explain, rows.trace,
-    reading.dictionary, reading.report,
+    demo.demo, setup.init, setup.doctor, run.run, run.serve, run.status, remap.remap, link.link, link.explain,
+    rows.trace, reading.dictionary, reading.report,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(rows.quarantine_app, name="quarantine")

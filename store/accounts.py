@@ -15,8 +15,10 @@ from store.ledger import account, code_pending, file_finding, now, order_, recei
 
 CLEARED = "cleared"
 """Where a quarantined row is moved when a newer delivery has put it right; in the account it stays quarantined."""
+REMAPPED = "remapped"
+"""Where a whole extract is moved when it was mapped again: rows.parquet is new then, the moves before are history."""
 WHOLE_EXTRACT = 0
-"""The record of a move that is of all quarantined rows of an extract."""
+"""The record of a move that is of all quarantined rows of an extract, or of the extract as a whole."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def read_moves(connection: sa.Connection, extract_id: str) -> pa.Table:
 
 
 def rows_now_sql(rows: str, moves: str) -> str:
-    """The rows of an extract as they stand now: rows.parquet with the moves of the ledger.
+    """The rows of an extract as they stand now: rows.parquet with the moves of the ledger since it was written.
 
     Args:
         rows: rows.parquet as an SQL relation.
@@ -118,14 +120,17 @@ def rows_now_sql(rows: str, moves: str) -> str:
         `_record, _line, _key, disposition, reason, cleared`; a cleared row stays quarantined for its reason.
     """
     return f"""(
-        WITH last AS (
+        WITH since AS (
+            SELECT * FROM {moves} WHERE move_id > coalesce(
+                (SELECT max(move_id) FROM {moves} WHERE to_disposition = '{REMAPPED}'), 0)),
+        last AS (
             SELECT record, arg_max(to_disposition, move_id) AS disposition, arg_max(reason, move_id) AS reason
-            FROM {moves} WHERE to_disposition <> '{CLEARED}' GROUP BY record),
+            FROM since WHERE to_disposition <> '{CLEARED}' GROUP BY record),
         stands AS (
             SELECT r._record, r._line, r._key, coalesce(last.disposition, r.disposition) AS disposition,
                 CASE WHEN last.record IS NULL THEN r.reason ELSE last.reason END AS reason
             FROM {rows} r LEFT JOIN last ON last.record = r._record),
-        cleared AS (SELECT DISTINCT record FROM {moves} WHERE to_disposition = '{CLEARED}')
+        cleared AS (SELECT DISTINCT record FROM since WHERE to_disposition = '{CLEARED}')
         SELECT *, disposition = 'quarantined' AND (
             _record IN (SELECT record FROM cleared) OR {WHOLE_EXTRACT} IN (SELECT record FROM cleared)) AS cleared
         FROM stands)"""
@@ -170,8 +175,13 @@ def clear_rows(connection: sa.Connection, extract_id: str, records: Sequence[int
 
 def wholly_cleared() -> sa.Select[tuple[str]]:
     """The extracts of which every quarantined row is cleared, as a query."""
+    later = row_move.alias()
+    remapped = sa.select(sa.literal(1)).where(
+        later.c.extract_id == row_move.c.extract_id, later.c.move_id > row_move.c.move_id,
+        later.c.to_disposition == REMAPPED,
+    )  # fmt: skip
     whole = sa.and_(row_move.c.record == WHOLE_EXTRACT, row_move.c.to_disposition == CLEARED)
-    return sa.select(row_move.c.extract_id).where(whole)
+    return sa.select(row_move.c.extract_id).where(whole, ~sa.exists(remapped))
 
 
 def require_sums_hold(connection: sa.Connection, extract_id: str | None = None) -> None:

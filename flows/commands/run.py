@@ -44,7 +44,7 @@ def run(
     at = home_at(home)
     result = run_plain(at, agency) if plain else run_orchestrated(at, agency)
     show_failures(result.failures)
-    answer(asdict(result) | {"exit_status": result.exit_status}, text=_how_it_went(result), as_json=as_json)
+    answer(asdict(result) | {"exit_status": result.exit_status}, text=how_it_went(result), as_json=as_json)
     raise typer.Exit(result.exit_status)
 
 
@@ -66,7 +66,8 @@ def run_orchestrated(home: Home, agencies: list[str] | None = None, *, now: date
         return orchestrate(home.root, agencies=agencies, now=now)
 
 
-def _how_it_went(result: NightResult) -> str:
+def how_it_went(result: NightResult) -> str:
+    """A night's end in words."""
     news = "published" if result.published else "nothing new to publish; in force is"
     lines = [f"run {result.run_id}: {news} snapshot {result.snapshot_id or '(none yet)'}"]
     lines += [f"held: {extract_id} (kith status says why)" for extract_id in result.held]
