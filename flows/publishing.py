@@ -31,7 +31,6 @@ from linkage.quality import linkage_quality
 from linkage.register import judgements_in_force, read_judgements
 from linkage.relink import adopted_model
 from mappings.entities import project_entities
-from record.postgres import SCHEMA, publish_to_postgres
 from record.publish import Inputs
 from record.publish import publish as publish_record
 from record.report import write_report
@@ -235,6 +234,8 @@ def _pass_on(night: Night, snapshot: Snapshot) -> None:
     target = night.settings.publish_to
     if target is None:
         return
+    from record.postgres import SCHEMA, publish_to_postgres
+
     url = Secrets(night.home.keys).url(target.url).get_secret_value()
     with stage_of(night.ledger, night.run.run_id, "pass on"):
         publish_to_postgres(snapshot, url, schema=target.schema_name or SCHEMA)

@@ -6,16 +6,18 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from record.snapshot import Snapshot, current_id, current_snapshot, load_snapshot, pointer_lock
 from standard.errors import PublishError
 from store.home import Home, connect, literal, quoted, written_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VIEWS_FILE = "record.duckdb"
 _VIEWS_PLACE = ".record.duckdb.place"
@@ -36,6 +38,8 @@ class Table:
 
     def to_pandas(self) -> pd.DataFrame:
         """The whole table as a data frame; columns keep their Arrow types, so that a NULL stays one."""
+        import pandas as pd
+
         frame: pd.DataFrame = self.to_arrow().to_pandas(types_mapper=pd.ArrowDtype)
         return frame
 

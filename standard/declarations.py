@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,8 +21,13 @@ class Declared(BaseModel):
 
 D = TypeVar("D", bound=Declared)
 
+if TYPE_CHECKING:
+    _Loader = yaml.SafeLoader
+else:
+    _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, where PyYAML was built with it
 
-class _TextLoader(yaml.SafeLoader):
+
+class _TextLoader(_Loader):
     """Every scalar stays the text that was written: 0123 is '0123', NO is 'NO', 1:30 is '1:30'."""
 
 
