@@ -15,7 +15,7 @@ from mappings.compile import levels, needs, sql_of
 from mappings.conversions import SQL_TYPES
 from mappings.crosswalks import Crosswalk
 from mappings.declarations import Element, Feed, template_parts
-from mappings.layouts import Layout
+from mappings.layouts import RECORD_TYPE, Layout
 from mappings.places import Place
 
 
@@ -120,8 +120,9 @@ def _given_columns(feed: Feed, declared: Declared, place: Place) -> list[str] | 
 
 
 def _check_given(feed: Feed, given: list[str], place: Place) -> None:
+    told = {RECORD_TYPE} if feed.format.records else set()
     for column in feed.columns:
-        if column not in given:
+        if column not in {*given, *told}:
             raise place.wrong(f"the column {column} is not in the layout", "elements", mend="name a column it has")
     for column in given:
         if column not in feed.columns:

@@ -11,6 +11,8 @@ from standard.errors import DeclarationError
 
 HEADER = "header"
 """The record type that speaks for the whole file and is no record that a trailer counts."""
+RECORD_TYPE = "record_type"
+"""The column that gives the name of each record's type, where a layout has several."""
 GIVEN = "*"
 """What stands under `is` for a field that must not be blank."""
 _COLUMNS = {"record", "field", "start", "end", "is", "length", "type", "description"}

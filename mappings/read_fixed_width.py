@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from mappings.declarations import Feed
-from mappings.layouts import HEADER, Field, Layout, RecordType
+from mappings.layouts import HEADER, RECORD_TYPE, Field, Layout, RecordType
 from mappings.read_delimited import BLOCK, note_encoding, note_nuls, read_trailer
 from mappings.reading import Reading, Unreadable, schema_of
 from mappings.text_stream import TextStream
@@ -149,6 +149,8 @@ class _Lines:
 
     def _values(self, name: str, lines: pa.Array, types: Ints) -> pa.Array:
         """One column: each line cut by the layout of its own type; NULL where that type has no such field."""
+        if name == RECORD_TYPE:
+            return pa.array([record.name for record in self.own], pa.string()).take(pa.array(types))
         values = pa.nulls(len(lines), pa.string())
         for number, record in enumerate(self.own):
             for field in record.fields:
