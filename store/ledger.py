@@ -10,6 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from store.registers import make_registers
+
 METADATA = sa.MetaData()
 _TEXT, _INT = sa.Text(), sa.BigInteger()
 
@@ -270,6 +272,7 @@ MIGRATIONS: list[Callable[[sa.Connection], None]] = [
     _for_remapping,
     _making(judgement, judgement_act, sampled_pair, adopted_model),
     _for_receipts,
+    make_registers,
 ]  # fmt: skip
 """Step n brings a ledger of version n-1 to version n; in a new ledger a step meets the tables in their newest form."""
 
