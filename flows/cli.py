@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
 from flows.commands import agency, demo, link, reading, remap, rows, run, setup
 from flows.prefect_server import NO_TELEMETRY
-from flows.terminal import EXIT_STATUSES, run_command_line
+from flows.terminal import EXIT_STATUSES, Commands, run_command_line
 
 EPILOG = "\b\nExit statuses:\n" + "\n".join(f"  {status:>3}  {meaning}" for status, meaning in EXIT_STATUSES.items())
 
 app = typer.Typer(
     name="kith",
-    help="One linked, governed record of the children and families that several agencies each know a part of.",
+    cls=Commands,
     epilog=EPILOG,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -31,6 +33,21 @@ for command in (
 app.add_typer(rows.quarantine_app, name="quarantine")
 app.add_typer(rows.codes_app, name="codes")
 app.add_typer(agency.app, name="agency")
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        print(f"kith {version('kith')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _kith(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and stop.")
+    ] = False,
+) -> None:
+    """One linked, governed record of the children and families that several agencies each know a part of."""
 
 
 def main() -> None:

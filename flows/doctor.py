@@ -17,6 +17,7 @@ from connectors.sources import Secrets, Source
 from flows.failures import failure_of
 from flows.lay_out_home import IDENTITY_SECRET
 from flows.settings import Settings, agency_folders, load_agency_of, load_settings, open_home_ledger
+from flows.status import older_declarations, outdated_feeds
 from flows.timetable import next_due
 from mappings.load import Agency
 from record.snapshot import current_snapshot, verify
@@ -63,8 +64,8 @@ def examine(home: Home, *, now: datetime, sources: bool = True) -> Iterator[Sign
 
 
 def exit_status(signs: list[Sign]) -> int:
-    """0 where all is well, else that of the first sign that is not."""
-    return next((sign.exit_status for sign in signs if not sign.well), 0)
+    """0 where nothing keeps a run from its work, else that of the first sign that does."""
+    return next((sign.exit_status for sign in signs if not sign.well and sign.exit_status), 0)
 
 
 def _look(check: str, about: str, see: Callable[[], str]) -> Sign:
@@ -154,9 +155,26 @@ def _agency(home: Home, settings: Settings, name: str, folder: Path, *, now: dat
 
     yield _look("agency", name, load)
     for agency in loaded:
+        yield _declarations(home, settings, agency)
         yield _look("schedule", name, partial(_schedule, agency, now))
         for source_name, source in agency.sources.items() if sources else ():
             yield _reach(source, home, f"{name}/{source_name}")
+
+
+def _declarations(home: Home, settings: Settings, agency: Agency) -> Sign:
+    """Whether rows are there that older declarations mapped. It keeps no run from its work."""
+    about = f"declarations of {agency.agency}"
+    if settings.ledger is None and not home.ledger_file.exists():
+        return Sign("mapping", about, True, "nothing was mapped yet")
+    ledger = open_home_ledger(home, settings)
+    try:
+        older = [f"{agency.agency}/{feed}" for feed in outdated_feeds(ledger, agency)]
+    finally:
+        ledger.close()
+    if not older:
+        return Sign("mapping", about, True, "are those of all that is there")
+    says, _, mend = older_declarations(older).partition(": ")
+    return Sign("mapping", about, False, says, mend)
 
 
 def _schedule(agency: Agency, now: datetime) -> str:

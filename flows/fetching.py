@@ -16,7 +16,7 @@ from mappings.declarations import Feed
 from mappings.load import Agency
 from standard.errors import ExchangeError
 from store.extracts import Status
-from store.landing import Landing, known_files, known_refusals, note_refusal
+from store.landing import Landing, forget_left, known_files, known_refusals, note_refusal
 from store.runs import stage_of
 
 
@@ -89,6 +89,8 @@ def _poll(night: Night, agency: Agency, feed: Feed, door: Door) -> int:
         ledger=night.ledger, landing=Landing(night.home.landing), run_id=night.run.run_id,
         now=night.now.astimezone(ZoneInfo(agency.timezone)),
     )  # fmt: skip
+    still = [left.listed.name for left in received.left]
+    forget_left(night.ledger, agency=agency.agency, feed=feed.feed, still=still)
     for left in received.left:
         night.progress(f"{agency.agency} {feed.feed}: a file is left for the next poll: {left.reason}")
     for again in (e for e in received.extracts if e.status is Status.DUPLICATE and feed.arrives.files):

@@ -24,7 +24,7 @@ from connectors.sources import Secrets
 from expectations.restrictions import restricted_references
 from flows.lay_out_home import IDENTITY_SECRET
 from flows.run import Night
-from flows.status import late_feeds
+from flows.status import all_outdated, late_feeds, older_declarations
 from linkage.entities import people_from_entities
 from linkage.link import LinkageSettings, link_people
 from linkage.quality import linkage_quality
@@ -226,7 +226,16 @@ def report(night: Night) -> None:
             names={name: agency.name for name, agency in night.agencies.items()},
             links=known if known and known.is_dir() else None,
             failures={failure.agency or failure.stage: failure.error for failure in night.failures},
+            notes=_to_do(night),
         )  # fmt: skip
+
+
+def _to_do(night: Night) -> list[str]:
+    """What the operators are told besides."""
+    older = all_outdated(night.ledger, night.agencies)
+    for said in (notes := [older_declarations(older)] if older else []):
+        night.progress(said)
+    return notes
 
 
 def _pass_on(night: Night, snapshot: Snapshot) -> None:

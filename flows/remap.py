@@ -11,46 +11,19 @@ import duckdb
 import sqlalchemy as sa
 
 from expectations.check_batch import rules_of
-from expectations.fingerprint import fingerprint_of
 from flows.remap_changes import Changes, compare
 from flows.replay import Replay, replayed
 from flows.run import Progress
 from flows.settings import Settings
+from flows.status import SPOKEN_FOR
 from mappings.load import Agency
 from standard.errors import ExtractError
 from store.accounts import require_sums_hold
-from store.extracts import Status
 from store.home import Home, connect, literal, sync, written_whole
 from store.ledger import Ledger
 from store.ledger import extract as extracts
 from store.state import withdraws_too_much
 from store.take_over import COMPARED, NEXT_ROWS, finish_remaps, take_over
-
-_SPOKEN_FOR = (Status.LOADED, Status.LOADED_LATE, Status.HELD)
-
-
-def outdated_feeds(ledger: Ledger, agency: Agency) -> list[str]:
-    """The feeds of an agency of which rows were mapped or checked by other declarations than those of now.
-
-    Of a full feed without a window only its newest file and what is held count: of the rest nothing is in force.
-    Extracts of before fingerprints were kept are not told of.
-    """
-    columns = [extracts.c[name] for name in ("feed", "status", "declarations")]
-    query = sa.select(*columns).where(
-        extracts.c.agency == agency.agency, extracts.c.feed.in_(agency.feeds), extracts.c.status.in_(_SPOKEN_FOR)
-    )
-    with ledger.reading() as connection:
-        rows = connection.execute(query.order_by(extracts.c.as_of.desc(), extracts.c.seq.desc())).all()
-    found = []
-    for name, feed in agency.feeds.items():
-        mine = [row for row in rows if row.feed == name]
-        if feed.holds == "full" and not feed.window:
-            newest = next((n for n, row in enumerate(mine) if row.status != Status.HELD), len(mine))
-            mine = mine[: newest + 1]
-        print_now = fingerprint_of(agency, feed)
-        if any(row.declarations not in (None, print_now) for row in mine):
-            found.append(name)
-    return found
 
 
 def require_loaded(ledger: Ledger, agency: str, feed: str) -> None:
@@ -61,7 +34,7 @@ def require_loaded(ledger: Ledger, agency: str, feed: str) -> None:
     """
     of_feed = sa.select(extracts.c.extract_id).where(extracts.c.agency == agency, extracts.c.feed == feed)
     with ledger.reading() as connection:
-        if connection.execute(of_feed.where(extracts.c.status.in_(_SPOKEN_FOR)).limit(1)).first() is None:
+        if connection.execute(of_feed.where(extracts.c.status.in_(SPOKEN_FOR)).limit(1)).first() is None:
             raise ExtractError(
                 f"nothing of {agency}/{feed} has been loaded yet", where="the ledger",
                 mend="take in what it sent with: kith run",

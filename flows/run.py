@@ -139,7 +139,6 @@ class Night:
         except Exception as error:
             failure = self.scrubbed.pop((stage, agency), None) or failure_of(error, stage=stage, agency=agency)
             self.failures.append(failure)
-            log.error("%s of %s failed: %s", stage, agency or "the exchange", failure.error)
             self.progress(f"{agency or 'exchange'}: {stage} failed: {failure.what}")
 
     def result(self) -> NightResult:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from expectations.fingerprint import fingerprint_of
 from flows.failures import from_json
 from flows.timetable import grace_of, is_late, last_due, next_due
 from mappings.load import Agency
 from store.extracts import Holds, Status
 from store.home import Home
-from store.ledger import Ledger, extract, run, snapshot, stage
+from store.ledger import Ledger, extract, run, sighting, snapshot, stage
 from store.runs import is_held
 
 Row = dict[str, Any]
+SPOKEN_FOR = (Status.LOADED, Status.LOADED_LATE, Status.HELD)
+"""Extracts whose rows are in force or in quarantine."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class ExchangeStatus:
     """extract_id, agency, feed, name, as_of, reason."""
     waiting: list[Row]
     """Extracts that landed and were not finished: agency, feed, name, status. The next run goes on with them."""
+    left: list[Row]
+    """Files a source showed that were not taken yet: agency, feed, name, size, first_seen_at."""
+    outdated: list[str]
+    """agency/feed of which rows were mapped by older declarations than those of now: `kith remap` maps them again."""
     snapshot: Row | None
     """snapshot_id, published_at, run_id of the last one published."""
 
@@ -44,6 +51,8 @@ def read_status(home: Home, ledger: Ledger, agencies: Mapping[str, Agency], *, n
             feeds=_feeds(connection, agencies, now),
             held=_held(connection),
             waiting=_extracts(connection, [Status.LANDED, Status.MAPPED, Status.CHECKED]),
+            left=_left(connection),
+            outdated=all_outdated(ledger, agencies),
             snapshot=_last_snapshot(connection),
         )
 
@@ -52,6 +61,42 @@ def late_feeds(ledger: Ledger, agencies: Mapping[str, Agency], *, now: datetime)
     """(agency, feed) -> whether it is late; None where no schedule is declared."""
     with ledger.reading() as connection:
         return {(row["agency"], row["feed"]): row["late"] for row in _feeds(connection, agencies, now)}
+
+
+def all_outdated(ledger: Ledger, agencies: Mapping[str, Agency]) -> list[str]:
+    """agency/feed of all feeds of which rows were mapped by older declarations."""
+    return [f"{name}/{feed}" for name, agency in agencies.items() for feed in outdated_feeds(ledger, agency)]
+
+
+def older_declarations(feeds: Sequence[str]) -> str:
+    """What is said of feeds that were mapped by older declarations, and how to mend it."""
+    if len(feeds) == 1:
+        return f"1 feed was mapped with older declarations: kith remap {feeds[0]} --preview"
+    return f"{len(feeds)} feeds were mapped with older declarations: kith remap --all --preview"
+
+
+def outdated_feeds(ledger: Ledger, agency: Agency) -> list[str]:
+    """The feeds of an agency of which rows were mapped and checked by other declarations than those of now.
+
+    Of a full feed without a window only its newest file and what is held count: of the rest nothing is in force.
+    Extracts of before fingerprints were kept are not told of.
+    """
+    columns = [extract.c[name] for name in ("feed", "status", "declarations")]
+    query = sa.select(*columns).where(
+        extract.c.agency == agency.agency, extract.c.feed.in_(agency.feeds), extract.c.status.in_(SPOKEN_FOR)
+    )
+    with ledger.reading() as connection:
+        rows = connection.execute(query.order_by(extract.c.as_of.desc(), extract.c.seq.desc())).all()
+    found = []
+    for name, feed in agency.feeds.items():
+        mine = [row for row in rows if row.feed == name]
+        if feed.holds == "full" and not feed.window:
+            newest = next((n for n, row in enumerate(mine) if row.status != Status.HELD), len(mine))
+            mine = mine[: newest + 1]
+        print_now = fingerprint_of(agency, feed)
+        if any(row.declarations not in (None, print_now) for row in mine):
+            found.append(name)
+    return found
 
 
 def _runs(connection: sa.Connection, *, held: bool) -> list[Row]:
@@ -109,6 +154,12 @@ def _feed(agency: Agency, feed_name: str, arrived: str | None, now: datetime) ->
 def _extracts(connection: sa.Connection, statuses: list[Status]) -> list[Row]:
     columns = [extract.c[name] for name in ("extract_id", "agency", "feed", "name", "as_of", "status", "status_reason")]
     query = sa.select(*columns).where(extract.c.status.in_(statuses)).order_by(extract.c.seq)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _left(connection: sa.Connection) -> list[Row]:
+    columns = [sighting.c[name] for name in ("agency", "feed", "name", "size", "first_seen_at")]
+    query = sa.select(*columns).where(sighting.c.extract_id.is_(None)).order_by(*columns)
     return [dict(row) for row in connection.execute(query).mappings()]
 
 

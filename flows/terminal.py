@@ -11,9 +11,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from flows.failures import PACKAGES, Failure, failure_of
 from store.home import Home, open_home
+
+
+class Commands(TyperGroup):
+    """A group whose help gives the first sentence of every command whole, over as many lines as it takes."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # typer's own copy of click names their types
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(1000)) for name, each in commands if each])
+
 
 HomeOption = Annotated[
     Path, typer.Option("--home", envvar="KITH_HOME", help="Folder of the exchange.", show_default="this folder")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ def write_report(
     names: Mapping[str, str],
     links: Path | None = None,
     failures: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
 ) -> Path:
     """Writes `reports/<run_id>.html` from the ledger, the current snapshot and the links it shows.
 
@@ -39,11 +40,12 @@ def write_report(
         names: Agency -> its name in words.
         links: Folder of the links of the current snapshot (edges.parquet, linkage.json).
         failures: Stage or agency -> class and code of what failed; no message that could hold a value.
+        notes: What the operators are to do, in words.
 
     Returns:
         The page (mode 0600).
     """
-    page = _page(_context(home, ledger, run_id, late, names, links, failures or {}))
+    page = _page(_context(home, ledger, run_id, late, names, links, failures or {}, notes))
     path = home.reports / f"{run_id}.html"
     with written_whole(path) as part:
         part.write_text(page, encoding="utf-8")
@@ -63,12 +65,13 @@ def _page(context: Mapping[str, Any]) -> str:
 
 def _context(
     home: Home, ledger: Ledger, run_id: str, late: Late, names: Mapping[str, str], links: Path | None,
-    failures: Mapping[str, str],
+    failures: Mapping[str, str], notes: Sequence[str],
 ) -> dict[str, Any]:  # fmt: skip
     snapshot, fed = current_snapshot(home), figures.rows_of_feeds(ledger, run_id)
     run, told = figures.read_run(ledger, run_id), figures.reasons(ledger, run_id)
     return {
-        "run": run, "names": names, "failures": failures, "dispositions": DISPOSITIONS, "colours": charts.COLOURS,
+        "run": run, "names": names, "failures": failures, "notes": notes,
+        "dispositions": DISPOSITIONS, "colours": charts.COLOURS,
         "arrivals": figures.arrivals(ledger, run_id, late),
         "fed": fed, "totals": _totals(fed), "bars": _bars(fed, names),
         "quarantined": [reason for reason in told if reason.disposition == "quarantined"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -196,6 +196,14 @@ def note_left(ledger: Ledger, left: Left, *, agency: str, feed: str, at: datetim
     """Remembers a file that was left, so that the next poll can tell whether it has changed since."""
     with ledger.writing() as connection:
         _note_sighting(connection, agency, feed, left.listed, _iso(at), None)
+
+
+def forget_left(ledger: Ledger, *, agency: str, feed: str, still: Collection[str]) -> None:
+    """Forgets the files of a feed that were left and are not there any more; `still` are the names that are."""
+    table = tables.sighting
+    left = sa.and_(table.c.agency == agency, table.c.feed == feed, table.c.extract_id.is_(None))
+    with ledger.writing() as connection:
+        connection.execute(table.delete().where(left, table.c.name.not_in(still)))
 
 
 def _note_sighting(

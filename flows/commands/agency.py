@@ -12,12 +12,12 @@ import typer
 from flows.commands.rows import opened
 from flows.fetching import processing_order
 from flows.settings import agency_folder, load_agency_of, load_settings
-from flows.terminal import HERE, HomeOption, JsonOption, answer, home_at, table
+from flows.terminal import HERE, Commands, HomeOption, JsonOption, answer, home_at, table
 from mappings.load import Agency
 from standard.errors import DeclarationError
 from store.home import Home
 
-app = typer.Typer(help="What an agency declares, and what it makes of a sample.", no_args_is_help=True)
+app = typer.Typer(cls=Commands, help="What an agency declares, and what it makes of a sample.", no_args_is_help=True)
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Folder of the agency below agencies/.")]
 
 

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from flows.commands.run import how_it_went, run_plain
-from flows.remap import outdated_feeds, preview, remap_agency, require_loaded, told
+from flows.remap import preview, remap_agency, require_loaded, told
 from flows.remap_changes import Changes
 from flows.run import open_night
 from flows.settings import load_agencies_of, load_settings, open_home_ledger
+from flows.status import outdated_feeds
 from flows.terminal import HERE, HomeOption, JsonOption, answer, home_at, show_failures, show_progress, table
 from mappings.load import Agency
 from standard.errors import DeclarationError

@@ -12,15 +12,15 @@ import sqlalchemy as sa
 import typer
 
 from flows.settings import agency_folders, load_agency_of, load_settings, open_home_ledger
-from flows.terminal import HERE, HomeOption, JsonOption, answer, home_at, table
+from flows.terminal import HERE, Commands, HomeOption, JsonOption, answer, home_at, table
 from mappings.declarations import Feed
 from standard.errors import ExtractError
 from store.home import Home
 from store.ledger import Ledger, code_pending, extract
 from store.runs import hold_home
 
-quarantine_app = typer.Typer(help="What is held back, why, and how to mend it.", no_args_is_help=True)
-codes_app = typer.Typer(help="Codes that no crosswalk knows yet.", no_args_is_help=True)
+quarantine_app = typer.Typer(cls=Commands, help="What is held back, why, and how to mend it.", no_args_is_help=True)
+codes_app = typer.Typer(cls=Commands, help="Codes that no crosswalk knows yet.", no_args_is_help=True)
 
 ExtractArgument = Annotated[str, typer.Argument(metavar="EXTRACT", help="Id of the extract, as `list` shows it.")]
 RecordArgument = Annotated[int, typer.Argument(metavar="RECORD", help="Number of the record in it.")]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
 from flows.prefect_server import local_server, use_server
 from flows.run import NightResult
 from flows.settings import load_agencies_of, load_settings, open_home_ledger
-from flows.status import ExchangeStatus, read_status
+from flows.status import ExchangeStatus, Row, older_declarations, read_status
 from flows.terminal import HERE, HomeOption, JsonOption, answer, home_at, show_failures, show_progress, table
 from standard.errors import BusyError
 from store.home import Home
@@ -96,7 +99,9 @@ def serve(home: HomeOption = HERE) -> None:
 
 
 def status(home: HomeOption = HERE, as_json: JsonOption = False) -> None:
-    """Say what ran, what is late, what is held, what waits, and which snapshot is in force.
+    """Say what ran, what is late, what is held, what waits or was left, and which snapshot is in force.
+
+    Times are of the exchange's time zone (night.timezone in exchange.yaml); in JSON with their offset.
 
     \b
     Example: kith status --home exchange
@@ -108,17 +113,51 @@ def status(home: HomeOption = HERE, as_json: JsonOption = False) -> None:
         found = read_status(at, ledger, load_agencies_of(at, settings), now=datetime.now(UTC))
     finally:
         ledger.close()
-    answer(asdict(found), text=_status_text(found), as_json=as_json)
+    answer(asdict(found), text=_status_text(found, settings.night.timezone), as_json=as_json)
 
 
-def _status_text(found: ExchangeStatus) -> str:
-    failures = [f"  {run['run_id']}: {failure}" for run in found.runs for failure in run["failures"]]
-    runs = [{**run, "failures": len(run["failures"])} for run in found.runs]
-    snapshot = found.snapshot
-    return "\n\n".join([
-        f"snapshot {snapshot['snapshot_id']} of {snapshot['published_at']}" if snapshot else "nothing is published yet",
-        "runs (newest first)\n" + "\n".join([table(runs, empty="none yet"), *failures]),
-        "feeds\n" + table(found.feeds, empty="no agency takes part yet"),
-        "held\n" + table(found.held),
-        "waiting for the next run\n" + table(found.waiting),
-    ])  # fmt: skip
+def _status_text(found: ExchangeStatus, zone: str) -> str:
+    """The state of an exchange in lines of a terminal, all times in one time zone."""
+    snapshot, at = found.snapshot, partial(_moment, zone=zone)
+    parts = [
+        f"snapshot {snapshot['snapshot_id']} of {at(snapshot['published_at'])}"
+        if snapshot
+        else "nothing is published yet",
+        f"times are of {zone}",
+        "\nruns (newest first)",
+        table([_run_line(row, at) for row in found.runs], empty="none yet"),
+        *(f"  {row['run_id']}: {failure}" for row in found.runs for failure in row["failures"]),
+        "\nfeeds",
+        table([_feed_line(row, at) for row in found.feeds], empty="no agency takes part yet"),
+    ]
+    for title, rows in (("held", found.held), ("waiting for the next run", found.waiting)):
+        parts += [f"\n{title}", *([line for row in rows for line in _extract_lines(row)] or ["nothing"])]
+    if found.left:
+        parts += ["\nleft at the source: what changed only just now is taken by a later run"]
+        parts += [f"{_of_feed(row)}  {row['name']}\n  seen since {at(row['first_seen_at'])}" for row in found.left]
+    return "\n".join([*parts, *([f"\n{older_declarations(found.outdated)}"] if found.outdated else [])])
+
+
+def _moment(text: str | None, *, zone: str) -> str | None:
+    return f"{datetime.fromisoformat(text).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}" if text else None
+
+
+def _of_feed(row: Row) -> str:
+    return f"{row['agency']}/{row['feed']}"
+
+
+def _run_line(row: Row, at: Callable[[str | None], str | None]) -> Row:
+    ended = at(row["finished_at"]) or f"in {row['last_stage']}"
+    times = {"began": at(row["started_at"]), "ended": ended}
+    return {"run": row["run_id"], **times, "state": row["state"], "failed": len(row["failures"])}
+
+
+def _feed_line(row: Row, at: Callable[[str | None], str | None]) -> Row:
+    late = {True: "late", False: "no", None: None}[row["late"]]
+    return {"feed": _of_feed(row), "last came": at(row["last_arrival"]), "next due": at(row["next"]), "late": late}
+
+
+def _extract_lines(row: Row) -> list[str]:
+    reason = row["status_reason"]
+    why = f"{row['status']} ({reason})" if reason else row["status"]
+    return [f"{_of_feed(row)}  {row['name']}", f"  {why}, of {row['as_of']}, extract {row['extract_id']}"]

@@ -106,6 +106,18 @@ def test_the_first_night_publishes_and_tells_no_personal_value(first_night: Answ
     assert [value for value in PERSONAL if value in first_night.out + first_night.err] == []
 
 
+def test_help_gives_the_first_sentence_of_every_command_whole(terminal: Terminal) -> None:
+    told = terminal.kith("--help")
+    assert (told.status, "..." in told.out.replace("[ARGS]...", "")) == (0, False)
+    assert terminal.kith("--version").out.split()[0] == "kith"
+
+
+def test_status_fits_into_80_columns_and_names_its_time_zone(terminal: Terminal, first_night: Answer) -> None:
+    told = terminal.kith("status").out
+    assert max(len(line) for line in told.splitlines() if "hillside_schools" not in line) <= 80
+    assert ("times are of UTC" in told, "+00:00" in told) == (True, False)
+
+
 def test_status_shows_the_run_and_the_snapshot(terminal: Terminal, first_night: Answer) -> None:
     told = terminal.kith("status", "--json").json
     assert told["snapshot"]["snapshot_id"] == first_night.json["snapshot_id"]
@@ -207,3 +219,22 @@ def test_every_command_says_an_example(terminal: Terminal) -> None:
     told = {" ".join(words): terminal.kith(*words, "--help").out for words in commands}
     assert [command for command, text in told.items() if "Example: kith " not in text] == []
     assert [command for command, text in told.items() if "--json" not in text and command != "serve"] == []
+
+
+def test_a_mended_crosswalk_reaches_the_rows_that_are_there(terminal: Terminal, first_night: Answer) -> None:
+    crosswalk = terminal.folder / "agencies" / "hillside_schools" / "crosswalks" / "sex.csv"
+    crosswalk.write_text(crosswalk.read_text("utf-8") + "7,X,exact\n", "utf-8")
+    assert "kith remap hillside_schools/students --preview" in terminal.kith("status").out
+    mapping = [sign for sign in terminal.kith("doctor", "--json").json if sign["check"] == "mapping"]
+    assert [(sign["well"], sign["mend"]) for sign in mapping] == [
+        (False, "kith remap hillside_schools/students --preview")
+    ]
+    seen = terminal.kith("remap", "hillside_schools/students", "--preview")
+    assert (seen.status, "nothing was kept" in seen.out) == (0, True)
+    assert not [value for value in PERSONAL if value in seen.out + seen.err]
+    done = terminal.kith("remap", "--all", "--publish", "--json")
+    [changes] = done.json["remapped"]
+    assert (done.status, changes["feeds"][0]["elements"], done.json["kept"]) == (0, {"sex": 1}, True)
+    assert terminal.kith("remap", "--all").out == "every feed is mapped with the declarations of now\n"
+    assert terminal.kith("remap").status == 2
+    assert terminal.kith("remap", "hillside_schools/pupils").status == 3
