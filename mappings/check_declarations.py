@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from mappings.conversions import SQL_TYPES
 from mappings.crosswalks import Crosswalk
 from mappings.declarations import Element, Feed, template_parts
 from mappings.layouts import RECORD_TYPE, Layout
+from mappings.paths import parse_path, parse_place
 from mappings.places import Place
 
 
@@ -78,6 +80,9 @@ def _check_columns(feed: Feed, declared: Declared, place: Place) -> None:
     for column in feed.unused_columns:
         if column in mapped:
             raise place.wrong(f"the column {column} is mapped and unused", "unused_columns", column, mend="keep one")
+    if feed.format.columns_are_paths:
+        _check_paths(feed, place)
+        return
     seen: dict[str, str] = {}
     for column in [*feed.columns, *(a for names in feed.format.aliases.values() for a in names)]:
         if seen.setdefault(column_key(column), column) != column:
@@ -91,6 +96,24 @@ def _check_columns(feed: Feed, declared: Declared, place: Place) -> None:
     given = _given_columns(feed, declared, place)
     if given is not None:
         _check_given(feed, given, place)
+
+
+def _check_paths(feed: Feed, place: Place) -> None:
+    """Of XML and JSON: a column is named by its path in the record, and the records by their place in the file."""
+    known = {"", *feed.format.namespaces} if feed.format.kind == "xml" else {""}
+    for keys, names, parse in (
+        (("format", "records"), feed.format.records, parse_place), (("elements",), feed.columns, parse_path),
+    ):  # fmt: skip
+        for name in names:
+            try:
+                parse(name)
+            except ValueError as error:
+                raise place.wrong(str(error), *keys, mend="see paths in docs/mapping.md") from error
+            for prefix in re.findall(r"([\w.-]+):", re.sub("'[^']*'", "", name)):
+                if prefix not in known:
+                    raise place.wrong(
+                        f"the prefix {prefix!r} stands for no namespace", *keys, mend="add it to namespaces: of format"
+                    )
 
 
 def _given_columns(feed: Feed, declared: Declared, place: Place) -> list[str] | None:

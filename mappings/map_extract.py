@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,11 +22,17 @@ from mappings.mend_text import mend_batch
 from mappings.read_delimited import read_delimited, read_lines
 from mappings.read_fixed_width import read_fixed_width
 from mappings.read_table import read_census, read_table
+from mappings.read_xml import read_xml
 from mappings.reading import Reading, Unreadable, schema_of
 from standard.errors import ExtractError
 from store.extracts import Batch, Extract, Severity
 from store.home import connect, literal, written_whole
 
+_READERS: dict[str, Callable[[Path, Feed], Reading]] = {
+    "delimited": read_delimited,
+    "table": read_table,
+    "xml": read_xml,
+}
 _UNREADABLE = pa.schema(
     [("_record", pa.int64()), ("_line", pa.int64()), ("code", pa.string()), ("raw_key", pa.string())]
 )
@@ -98,11 +104,9 @@ class _Work:
 
     def open(self) -> Reading:
         path, kind = self.extract.path, self.feed.format.kind
-        if kind == "table":
-            return read_table(path, self.feed)
         if kind == "fixed_width":
             return read_fixed_width(path, self.feed, self.agency.layouts[self.feed.format.layout or ""])
-        return read_delimited(path, self.feed)
+        return _READERS[kind](path, self.feed)
 
     def map(self, connection: duckdb.DuckDBPyConnection) -> Reading:
         """Writes mapped.parquet. A file the parser gives up on is read again as mere lines, and held."""
