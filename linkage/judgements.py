@@ -36,13 +36,22 @@ def place_judgements(con: duckdb.DuckDBPyConnection, judgements: pa.Table | None
 def apply_judgements(con: duckdb.DuckDBPyConnection) -> None:
     """Decides the judged pairs of the table `edge` as they were judged; all of them must have been scored.
 
-    `judged` (BOOLEAN) of a pair is what was said. Judged to be the same it is a link without veto or doubt; judged to
-    be different it has the veto JUDGED_APART.
+    `judged` (BOOLEAN) of a pair is what was said. Judged to be the same it is a link without veto; judged to be
+    different it has the veto JUDGED_APART. `unjudged` keeps the decision it had, `apart` where a rule had vetoed
+    it, and `doubt` the rule. Judgements that were applied before are taken back first.
     """
     con.execute("ALTER TABLE edge ADD COLUMN IF NOT EXISTS judged BOOLEAN")
+    con.execute("ALTER TABLE edge ADD COLUMN IF NOT EXISTS unjudged VARCHAR")
     con.execute(
-        f"""UPDATE edge SET judged = j.same, decision = CASE WHEN j.same THEN 'link' ELSE 'no' END, doubt = NULL,
-            veto = CASE WHEN NOT j.same THEN '{JUDGED_APART}' END
+        """UPDATE edge SET decision = CASE WHEN unjudged = 'apart' THEN 'review' ELSE unjudged END,
+            veto = CASE WHEN unjudged = 'apart' THEN doubt END, doubt = CASE WHEN unjudged <> 'apart' THEN doubt END,
+            judged = NULL, unjudged = NULL
+        WHERE judged IS NOT NULL"""
+    )
+    con.execute(
+        f"""UPDATE edge SET judged = j.same, unjudged = CASE WHEN veto IS NULL THEN decision ELSE 'apart' END,
+            decision = CASE WHEN j.same THEN 'link' ELSE 'no' END,
+            veto = CASE WHEN NOT j.same THEN '{JUDGED_APART}' END, doubt = coalesce(veto, doubt)
         FROM judged_pair j WHERE j.id_l = edge.id_l AND j.id_r = edge.id_r"""
     )
 

@@ -57,6 +57,7 @@ class Judgement:
     authority: str | None
     needs: int
     needs_because: str | None
+    reason: str | None = None
     confirmed_by: tuple[str, ...] = ()
     withdrawn_by: tuple[str, ...] = ()
 
@@ -104,6 +105,7 @@ def record_judgement(
     why: str,
     authority: str | None = None,
     need: Need | None = None,
+    reason: str | None = None,
 ) -> Judgement:
     """Writes a judgement, or confirms the one another person made of the same pair.
 
@@ -115,6 +117,7 @@ def record_judgement(
         why: On what grounds; it must hold no personal value.
         authority: Who or what allows it, such as the number of a court's order.
         need: How many persons it needs.
+        reason: Why the pair was in the queue, so that the next of its kind are valued by what was said of it.
 
     Raises:
         JudgementError: It contradicts judgements in force, was made already, or the second person is the first.
@@ -126,7 +129,7 @@ def record_judgement(
         made = [j for j in _read(connection) if j.pair == pair and j.state in (State.IN_FORCE, State.PENDING)]
         _refuse_again(made, verdict, who)
         number = _confirm(connection, made[0], who, why) if made and verdict is not Verdict.UNSURE else _insert(
-            connection, pair, verdict, who=who, why=why, authority=authority, need=need or Need()
+            connection, pair, verdict, who=who, why=why, authority=authority, need=need or Need(), reason=reason
         )  # fmt: skip
         found = _read(connection)
         _refuse_contradiction(found, number)
@@ -207,11 +210,11 @@ def _refuse_again(made: Sequence[Judgement], verdict: Verdict, who: str) -> None
 
 def _insert(
     connection: sa.Connection, pair: tuple[str, str], verdict: Verdict, *, who: str, why: str, authority: str | None,
-    need: Need,
+    need: Need, reason: str | None,
 ) -> int:  # fmt: skip
     row = tables.judgement.insert().values(
         record_l=pair[0], record_r=pair[1], verdict=str(verdict), who=who, at=now(), why=why, authority=authority,
-        needs=need.persons, needs_because=need.because,
+        needs=need.persons, needs_because=need.because, reason=reason,
     )  # fmt: skip
     return int(connection.execute(row.returning(tables.judgement.c.judgement_id)).scalar_one())
 

@@ -171,6 +171,7 @@ judgement = _table(
     sa.Column("authority", _TEXT),
     sa.Column("needs", _INT, nullable=False),  # persons who must say so before it holds, or before it is taken back
     sa.Column("needs_because", _TEXT),
+    sa.Column("reason", _TEXT),  # why it was asked
 )
 judgement_act = _table(
     "judgement_act",  # what became of it; rows are never changed
