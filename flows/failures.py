@@ -13,7 +13,19 @@ from pathlib import Path
 from standard.errors import ExchangeError
 
 _ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("standard", "store", "connectors", "mappings", "expectations", "linkage", "record", "flows", "demo")
+PACKAGES = (
+    "standard",
+    "store",
+    "connectors",
+    "mappings",
+    "expectations",
+    "receipts",
+    "linkage",
+    "record",
+    "governance",
+    "flows",
+    "demo",
+)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("standard", "store", "connectors", "mappings", "expectations", "linkage", "record", "flows", "demo")
+PACKAGES = (
+    "standard",
+    "store",
+    "connectors",
+    "mappings",
+    "expectations",
+    "receipts",
+    "linkage",
+    "record",
+    "governance",
+    "flows",
+    "demo",
+)
 
 
 def test_imports_go_down_only() -> None:

@@ -1,0 +1,1 @@
+"""Who may receive what, why and until when: agreements, consents and the decisions that follow; docs/governance.md."""

@@ -1,0 +1,173 @@
+"""What a recipient is given for a purpose: a policy names the columns needed, never more than its agreement allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field, field_validator
+
+from governance.agreements import AgeBand, Aggregates, Agreement, NeedToKnow, Pattern, matches
+from governance.load import Governance
+from governance.rules import Purpose, classes, treated
+from mappings.places import Place
+from record.classes import column_classes
+from standard.declarations import Declared, read_declaration
+from standard.errors import DeclarationError
+from standard.sensitivity import Sensitivity
+
+
+class Rows(Declared):
+    """Which rows: of persons of these ages, with whom the recipient has an open case, whose links are good enough."""
+
+    age_bands: tuple[AgeBand, ...] = Field(min_length=1)
+    need_to_know: NeedToKnow
+    lowest_weight: float | None = None
+    """Persons with a weaker link among their mentions are left out."""
+
+
+class Policy(Declared):
+    """policies/<name>.yaml."""
+
+    described_in: ClassVar[str] = "policies in docs/governance.md"
+
+    policy: str
+    recipient: str
+    purpose: Purpose
+    agreement: str
+    columns: dict[str, tuple[str, ...]] = Field(min_length=1)
+    """Table -> its columns that go out, with `*` for any of them."""
+    treatments: dict[Pattern, str] = Field(default_factory=dict)
+    """`table.column`, with `*` -> what is done to it first; the first that fits counts."""
+    rows: Rows
+    aggregates: Aggregates | None = None
+
+    @field_validator("treatments")
+    @classmethod
+    def _are_known(cls, given: dict[str, str]) -> dict[str, str]:
+        for treatment in given.values():
+            if treatment not in classes().treatments:
+                raise ValueError(f"{treatment!r} is not one of {', '.join(classes().treatments)}")
+        return given
+
+    def treatment_of(self, field: str) -> str | None:
+        """What is done to a column (`table.column`) before it goes out."""
+        return next((treatment for pattern, treatment in self.treatments.items() if matches([pattern], field)), None)
+
+    def chosen(self) -> dict[str, list[str]]:
+        """Table -> the columns that go out, in the table's order."""
+        return {t: [c for c in column_classes()[t] if matches(wanted, c)] for t, wanted in self.columns.items()}
+
+    def class_of(self, table: str, column: str) -> Sensitivity:
+        """The class of what goes out of a column."""
+        return treated(column_classes()[table][column].sensitivity, self.treatment_of(f"{table}.{column}"))
+
+
+def policies_folder(governance: Governance) -> Path:
+    """Where the policies stand."""
+    return governance.folder / "policies"
+
+
+def load_policy(governance: Governance, name: str) -> Policy:
+    """Reads one policy and holds it against its agreement.
+
+    Raises:
+        DeclarationError: There is none, it is wrong, or it allows more than its agreement; with file and line.
+    """
+    path = policies_folder(governance) / f"{Path(name).name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in policies_folder(governance).glob("*.yaml"))) or "(there is none yet)"
+        raise DeclarationError(f"there is no policy {name!r}", where=str(path.parent), mend=f"name one of: {known}")
+    return read_policy(path, governance)
+
+
+def load_policies(governance: Governance) -> Mapping[str, Policy]:
+    """Every policy by name; see `load_policy`."""
+    return {p.stem: read_policy(p, governance) for p in sorted(policies_folder(governance).glob("*.yaml"))}
+
+
+def read_policy(path: Path, governance: Governance) -> Policy:
+    """Reads a policy from any file and holds it against its agreement; see `load_policy`."""
+    policy, place = read_declaration(path, Policy), Place(path)
+    if policy.policy != path.stem:
+        raise place.wrong(f"the policy is called {policy.policy!r}", "policy", mend="name the file as the policy")
+    if policy.recipient not in governance.parties.parties:
+        raise place.wrong(
+            f"no party is called {policy.recipient!r}", "recipient", mend="name one of parties.yaml, or add it"
+        )
+    filed = governance.filed.get(policy.agreement)
+    if filed is None or filed.agreement.kind != "DUL":
+        raise place.wrong(f"no data use agreement is called {policy.agreement!r}", "agreement", mend="name a DUL")
+    _check_columns(policy, place)
+    _check_within(policy, filed.agreement, place)
+    return policy
+
+
+def _check_columns(policy: Policy, place: Place) -> None:
+    """Every table, column and treatment is one there is, and the treatment fits the column."""
+    for table, wanted in policy.columns.items():
+        if table not in column_classes():
+            raise place.wrong(f"the record has no table {table!r}", "columns", table, mend="see kith dictionary")
+        for number, pattern in enumerate(wanted):
+            if not any(matches([pattern], column) for column in column_classes()[table]):
+                what = f"{table} has no column {pattern!r}"
+                raise place.wrong(what, "columns", table, number, mend="see kith dictionary")
+    for table, columns in policy.chosen().items():
+        for column in columns:
+            _check_treatment(policy, table, column, place)
+
+
+def _check_treatment(policy: Policy, table: str, column: str, place: Place) -> None:
+    treatment = policy.treatment_of(f"{table}.{column}")
+    kind = column_classes()[table][column].kind
+    if treatment is not None and classes().treatments[treatment].of != kind:
+        pattern = next(p for p in policy.treatments if matches([p], f"{table}.{column}"))
+        what = f"{treatment} cannot be made of {table}.{column}"
+        raise place.wrong(what, "treatments", pattern, mend=f"only of a column of kind {kind}")
+
+
+def _check_within(policy: Policy, agreement: Agreement, place: Place) -> None:
+    """A policy may ask for less than its agreement, never for more."""
+    name, mend = agreement.id, f"ask for less, or let the parties agree on more in {agreement.id}"
+    if policy.recipient != agreement.parties.recipient:
+        raise place.wrong(f"{name} is with another recipient", "recipient", mend=f"{agreement.parties.recipient}")
+    if policy.purpose not in agreement.purpose:
+        raise place.wrong(f"{name} is not for this purpose", "purpose", mend=mend)
+    for table, columns in policy.chosen().items():
+        for column in columns:
+            if fault := _wider(policy, agreement, table, column):
+                raise place.wrong(f"{name} {fault}", "columns", table, mend=mend)
+    assert agreement.subjects is not None and agreement.aggregates is not None  # a DUL says both
+    if policy.rows.need_to_know == "none" != agreement.subjects.need_to_know:
+        raise place.wrong(f"{name} is only about persons with an open case", "rows", "need_to_know", mend=mend)
+    if wider := set(policy.rows.age_bands) - set(agreement.subjects.age_bands):
+        raise place.wrong(f"{name} is not about the ages {', '.join(sorted(wider))}", "rows", "age_bands", mend=mend)
+    if policy.aggregates and (fault := _looser(policy.aggregates, agreement.aggregates)):
+        raise place.wrong(f"{name} {fault}", "aggregates", mend=mend)
+
+
+def _wider(policy: Policy, agreement: Agreement, table: str, column: str) -> str | None:
+    assert agreement.fields_ is not None and agreement.linkage is not None  # a DUL says both
+    field, sensitivity = f"{table}.{column}", policy.class_of(table, column)
+    if classes().classes[sensitivity].never:
+        return f"cannot allow {field}: nothing of class {sensitivity} goes out"
+    if not agreement.fields_.covers(field):
+        return f"does not allow {field}"
+    if sensitivity not in agreement.classes:
+        return f"does not name the class {sensitivity}, of which {field} is"
+    if column_classes()[table][column].joins and not agreement.linkage.allowed:
+        return f"does not allow linkage, and {field} tells which mentions are one person"
+    return None
+
+
+def _looser(asked: Aggregates, agreed: Aggregates) -> str | None:
+    if asked.min_cell < agreed.min_cell:
+        return f"does not allow cells below {agreed.min_cell}"
+    if agreed.complementary and not asked.complementary:
+        return "demands complementary suppression"
+    if agreed.dominance and (asked.dominance is None or asked.dominance[1] > agreed.dominance[1]):
+        return f"demands the dominance rule {agreed.dominance}"
+    if agreed.rounding and (asked.rounding or 0) % agreed.rounding:
+        return f"demands rounding to {agreed.rounding}"
+    return None
