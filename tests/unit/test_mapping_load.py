@@ -162,3 +162,21 @@ def test_the_sql_of_a_declaration_reaches_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", sorted((ROOT / "mappings" / "agencies").glob("*/")), ids=lambda f: f.name)
 def test_the_project_s_own_declarations_are_sound(folder: Path) -> None:
     assert load_agency(folder).feeds
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["random() < 0.5", "born < today()", "born < current_date", "uuid() = id", "age(born) IS NULL",
+     "ago(INTERVAL 1 DAY) > born", "NOW()::DATE = born", "current_setting('TimeZone') = 'UTC'",
+     "1 = (SELECT max(NEXTVAL('s')))"],
+)  # fmt: skip
+def test_sql_that_does_not_give_the_same_answer_every_time_is_refused_with_its_line(tmp_path: Path, sql: str) -> None:
+    said = refusal(tmp_path, GOOD + f'deleted_when: "{sql}"\n')
+    assert "not give the same answer every time" in said or "NEXTVAL" in sql.upper()
+    assert "students.yaml, line 13" in said
+
+
+@pytest.mark.parametrize("sql", ["(SELECT count(*) FROM read_csv('/etc/hosts')) > 0", "EXISTS (FROM glob('/*'))"])
+def test_sql_that_reads_files_is_refused_with_its_line(tmp_path: Path, sql: str) -> None:
+    said = refusal(tmp_path, GOOD + f'deleted_when: "{sql}"\n')
+    assert "this SQL cannot be used" in said and "students.yaml, line 13" in said
