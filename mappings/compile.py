@@ -15,6 +15,7 @@ from mappings.code_lookup import CodeNames, look_up
 from mappings.conversions import SQL_TYPES, Names, cases, conversion, sql_conversion
 from mappings.crosswalks import Crosswalk
 from mappings.declarations import Element, Feed, split_template, template_parts
+from mappings.mend_text import INVISIBLE
 from store.home import literal, quoted
 
 _OTHER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
@@ -323,6 +324,15 @@ def _problems(elements: Mapping[str, Element]) -> str:
         for name, element in elements.items()
         for column in element.sent
         for code in ("replaced_bytes", "repaired_text")
+    ]
+    # An identifier with a character that nobody sees was repaired; of other text nothing was lost.
+    marks += [
+        f"CASE WHEN contains(_marks, {literal(f'|{column}:{INVISIBLE}|')})"
+        f" AND NOT coalesce(contains({_part(name, 'p')}, 'repaired_identifier'), false)"
+        f" THEN {literal(f'{name}:repaired_identifier')} END"
+        for name, element in elements.items()
+        for column in element.sent
+        if element.kind in ("identifier", "ssn", "phone")
     ]
     marked = f"CASE WHEN _marks IS NOT NULL THEN nullif(concat_ws(' ', {', '.join(marks)}), '') END"
     return f"nullif(concat_ws(' ', {', '.join([*found, marked])}), '')"

@@ -184,6 +184,8 @@ class Arrives(Declared):
     def _is_files_or_table(self) -> Arrives:
         if (self.files is None) == (self.table is None):
             raise ValueError("name either files or table")
+        if self.table is not None and not self.table.strip():
+            raise ValueError("a table has a name: an empty one is none that can be read")
         if self.files is not None and (self.watermark or self.overlap or self.never_read or self.census):
             raise ValueError("watermark, overlap, never_read and census belong to a table")
         if self.table is not None and (self.packed or self.member):

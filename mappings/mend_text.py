@@ -1,4 +1,4 @@
-"""Text as it was meant: edges trimmed, doubly encoded UTF-8 repaired where provable, lost characters marked."""
+"""Text as it was meant: edges trimmed, invisible characters out, doubly encoded UTF-8 repaired, lost ones marked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _REPLACEMENT = "\ufffd".encode()
-_BYTE_ORDER_MARK = "\ufeff"  # within a file: where files were put one behind the other; it has no meaning there
+INVISIBLE = "invisible"
+"""The mark of values from which characters without width were taken."""
+# The byte order mark stands within a file where files were put one behind the other; the others come from web pages.
+_WITHOUT_WIDTH = "\u200b\u2060\ufeff"
+_SOFT_HYPHEN = "\u00ad"
 # What the bytes 80 to BF of UTF-8 turn into where they are read as Windows 1252 (five of them stay controls).
 _FOLLOWING = "\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122"
 _DOUBLED = f"[\u00c2-\u00df][{_FOLLOWING}]|[\u00e0-\u00ef][{_FOLLOWING}]{{2}}|[\u00f0-\u00f4][{_FOLLOWING}]{{3}}"
@@ -22,16 +26,27 @@ def mend_text(values: pa.Array) -> tuple[pa.Array, dict[str, pa.Array]]:
     if data.isascii():
         return pc.ascii_trim_whitespace(values), {}
     marks: dict[str, pa.Array] = {}
-    if _BYTE_ORDER_MARK.encode() in data:
-        values = pc.replace_substring(values, _BYTE_ORDER_MARK, "")
+    values, invisible = _without(values, data, _WITHOUT_WIDTH)
     values = pc.utf8_trim_whitespace(values)
     doubled = pc.fill_null(pc.match_substring_regex(values, _DOUBLED), False)
     if pc.any(doubled).as_py():
         values, repaired = _repair(values, doubled)
         marks["repaired_text"] = repaired
+    # Only now: doubly encoded text is made of soft hyphens, too.
+    values, hyphens = _without(values, data, _SOFT_HYPHEN)
+    marks[INVISIBLE] = pc.or_(invisible, hyphens)
     if _REPLACEMENT in data:
         marks["replaced_bytes"] = pc.fill_null(pc.match_substring(values, "\ufffd"), False)
     return values, {code: rows for code, rows in marks.items() if pc.any(rows).as_py()}
+
+
+def _without(values: pa.Array, data: bytes, characters: str) -> tuple[pa.Array, pa.Array]:
+    """The values without some characters, and which had one; `data` holds all bytes of the values as they came."""
+    if not any(character.encode() in data for character in characters):
+        return values, pa.array([False] * len(values))
+    pattern = f"[{characters}]"
+    found = pc.fill_null(pc.match_substring_regex(values, pattern), False)
+    return pc.utf8_trim_whitespace(pc.replace_substring_regex(values, pattern, "")), found
 
 
 def _bytes_of(values: pa.Array) -> bytes:

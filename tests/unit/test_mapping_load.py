@@ -180,3 +180,11 @@ def test_sql_that_does_not_give_the_same_answer_every_time_is_refused_with_its_l
 def test_sql_that_reads_files_is_refused_with_its_line(tmp_path: Path, sql: str) -> None:
     said = refusal(tmp_path, GOOD + f'deleted_when: "{sql}"\n')
     assert "this SQL cannot be used" in said and "students.yaml, line 13" in said
+
+
+@pytest.mark.parametrize("name", ["''", "'  '"])
+def test_a_table_without_a_name_is_refused_with_its_line(tmp_path: Path, name: str) -> None:
+    feed = GOOD.replace("{kind: delimited}", "{kind: table}")
+    arrives = next(line for line in feed.splitlines() if line.startswith("arrives:"))
+    said = refusal(tmp_path, feed.replace(arrives, f"arrives: {{table: {name}}}"))
+    assert "a table has a name" in said and "students.yaml, line" in said
