@@ -155,7 +155,7 @@ class Database:
         names = set(inspector.get_table_names(self._schema)) | set(inspector.get_view_names(self._schema))
         if self._engine.dialect.name == "postgresql":
             names |= set(inspector.get_materialized_view_names(self._schema))
-        return sorted(names)
+        return sorted(names - {""})  # SQLite lets a table have no name: none can be read by it
 
     def _reflected(self, wanted: str) -> sa.Table:
         names = self._names()
@@ -166,7 +166,14 @@ class Database:
                 where=self.place + (f", schema {self._schema}" if self._schema else ""),
                 mend=f"correct `table:`; there are: {', '.join(names) or 'none that this login may see'}",
             )
-        return sa.Table(name, sa.MetaData(), schema=self._schema, autoload_with=self._connection, resolve_fks=False)
+        try:
+            return sa.Table(name, sa.MetaData(), schema=self._schema, autoload_with=self._connection, resolve_fks=False)
+        except sa.exc.ArgumentError:
+            raise SourceError(
+                f"the table {wanted} has a column without a name",
+                where=self.place,
+                mend="ask the agency for a view that names every column, and read that",
+            ) from None
 
     @contextmanager
     def _troubles_told(self, what: str) -> Iterator[None]:

@@ -140,3 +140,14 @@ def peak_of_reading(court: Court, table: str) -> int:
     _, status, usage = os.wait4(child, 0)
     assert status == 0
     return usage.ru_maxrss * 1024
+
+
+def test_a_table_or_column_without_a_name_is_told_with_how_to_mend_it(sqlite: Court) -> None:
+    sqlite.run('CREATE TABLE party (party_id TEXT, "" TEXT)', 'CREATE TABLE "" (x TEXT)')
+    with pytest.raises(SourceError, match="column without a name") as of_column:
+        sqlite.fetch(TableWanted("party", key=("party_id",)))
+    with pytest.raises(SourceError, match="there is no table") as of_table:
+        sqlite.fetch(TableWanted("", key=("party_id",)))
+    assert ("view that names every column" in of_column.value.mend, of_table.value.mend) == (
+        True, "correct `table:`; there are: party",
+    )  # fmt: skip
