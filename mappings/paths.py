@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _NAME = r"[^\W\d][\w.-]*(?::[^\W\d][\w.-]*)?"
 _STEP = re.compile(rf"(?P<name>@?{_NAME}|\*|\.\.?)(?:\[(?P<at>[^\[\]=']+)='(?P<value>[^']*)'\])?")
 SEVERAL = "; "
 """What parts the values of a column that stands several times in its record."""
-MOST_NEW = 20
-"""New columns that are named; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,17 @@ def parse_place(text: str) -> tuple[str, ...]:
     return tuple(step.name for step in steps)
 
 
-def without_conditions(text: str) -> str:
-    """A path without what narrows its steps."""
-    return re.sub(r"\[[^\[\]]*\]", "", text)
+def paths_of(columns: Iterable[str]) -> set[str]:
+    """The leaves of a record that some columns name, in their steps or in what narrows these."""
+    found = set()
+    for column in columns:
+        path = ""
+        for step in parse_path(column):
+            path = f"{path}/{step.name}" if path else step.name
+            if step.where is not None:
+                found.add(f"{path}/{'/'.join(within.name for within in step.where[0])}")
+        found.add(path)
+    return found
 
 
 def is_spoken_for(path: str, columns: set[str]) -> bool:

@@ -80,7 +80,7 @@ class _Lines:
 
     def batches(self, stream: TextStream) -> Iterator[pa.RecordBatch]:
         line = 1
-        for batch in _lines(stream):
+        for batch in text_lines(stream):
             lines = batch.column(0)
             numbers = np.arange(line, line + len(lines), dtype=np.int64)
             line += len(lines)
@@ -222,7 +222,7 @@ def _least_length(feed: Feed, record: RecordType) -> int:
     return max((field.end for field in read if not feed.format.trimmed or field.name in required), default=1)
 
 
-def _lines(stream: TextStream) -> Iterator[pa.RecordBatch]:
+def text_lines(stream: TextStream) -> Iterator[pa.RecordBatch]:
     """The lines, blank ones too."""
     yield from pa_csv.open_csv(
         pa.PythonFile(stream, mode="r"),

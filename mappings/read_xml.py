@@ -13,11 +13,10 @@ import pyarrow as pa
 from lxml import etree  # type: ignore[import-untyped]
 
 from mappings.declarations import Feed
-from mappings.paths import MOST_NEW, SEVERAL, Step, is_spoken_for, parse_path, parse_place, without_conditions
+from mappings.paths import SEVERAL, Step, is_spoken_for, parse_path, parse_place, paths_of
 from mappings.read_delimited import BLOCK, note_encoding, note_nuls
-from mappings.reading import Reading, schema_of
+from mappings.reading import Reading, note_new, schema_of
 from mappings.text_stream import TextStream
-from store.extracts import Severity
 
 _Element = Any
 _ROWS = 1 << 13
@@ -101,7 +100,7 @@ class _File:
         self.root: _Element = None
         self.done: _Element = None
         self.open_for, self.opened = 0, None
-        self.known = {without_conditions(column) for column in feed.columns}
+        self.known = paths_of(feed.columns)
         self.new: dict[str, None] = {}
         self.chunk = self._empty()
 
@@ -211,14 +210,6 @@ class _File:
         note_nuls(self.stream, self.reading)
         self.stream.close()
         note_new(list(self.new), self.reading)
-
-
-def note_new(new: list[str], reading: Reading) -> None:
-    """Finds that there are columns which nobody declared."""
-    for path in new[:MOST_NEW]:
-        reading.find("new_column", Severity.WARNING, path)
-    if len(new) > MOST_NEW:
-        reading.find("new_column", Severity.WARNING, f"and {len(new) - MOST_NEW} more")
 
 
 class _Names:

@@ -9,6 +9,9 @@ import pyarrow as pa
 
 from store.extracts import FileFinding, Severity
 
+MOST_NEW = 20
+"""New columns that are named; the others are counted."""
+
 
 @dataclass(frozen=True)
 class Unreadable:
@@ -59,3 +62,11 @@ def schema_of(columns: Sequence[str]) -> pa.Schema:
     """The columns of a batch of records as sent."""
     fixed = [("_record", pa.int64()), ("_line", pa.int64()), ("_marks", pa.string())]
     return pa.schema([*fixed, *((column, pa.string()) for column in columns)])
+
+
+def note_new(new: list[str], reading: Reading) -> None:
+    """Finds that there are columns which nobody declared."""
+    for path in new[:MOST_NEW]:
+        reading.find("new_column", Severity.WARNING, path)
+    if len(new) > MOST_NEW:
+        reading.find("new_column", Severity.WARNING, f"and {len(new) - MOST_NEW} more")
