@@ -11,6 +11,7 @@ from flows.fetching import fetch_agency
 from flows.intake import load_extracts
 from flows.publishing import link, publish, report
 from flows.run import Night, NightResult, Progress, open_night
+from flows.send_receipts import send_receipts
 from store.home import Home
 
 log = logging.getLogger(__name__)
@@ -50,3 +51,5 @@ def _take_in(night: Night, agency: str) -> None:
         fetch_agency(night, agency)
     with night.surviving("load", agency):
         load_extracts(night, agency)
+    with night.surviving("answer", agency):
+        send_receipts(night, agency)

@@ -17,6 +17,7 @@ from flows.fetching import fetch_agency
 from flows.intake import load_extracts
 from flows.publishing import link, publish, report
 from flows.run import Night, NightResult, open_night
+from flows.send_receipts import send_receipts
 from standard.errors import SourceError
 from store.home import open_home
 
@@ -64,6 +65,12 @@ def load_task(run_id: str, agency: str) -> None:
     _scrubbed("load", lambda night: load_extracts(night, agency), _open[run_id], agency)
 
 
+@task(name="answer", persist_result=False)
+def answer_task(run_id: str, agency: str) -> None:
+    """Gives an agency the receipts of what it has sent."""
+    _scrubbed("answer", lambda night: send_receipts(night, agency), _open[run_id], agency)
+
+
 @task(name="link", persist_result=False)
 def link_task(run_id: str) -> None:
     """Links the persons of all agencies."""
@@ -90,6 +97,8 @@ def pull_agency(run_id: str, agency: str) -> None:
         fetch_task(run_id, agency)
     with night.surviving("load", agency):
         load_task(run_id, agency)
+    with night.surviving("answer", agency):
+        answer_task(run_id, agency)
     if of_agency := [failure for failure in night.failures if failure.agency == agency]:
         raise scrubbed(of_agency[0])
 

@@ -48,6 +48,14 @@ class Home:
         return self.root / "reports"
 
     @property
+    def receipts(self) -> Path:
+        return self.root / "receipts"
+
+    @property
+    def outbound(self) -> Path:
+        return self.root / "outbound"
+
+    @property
     def keys(self) -> Path:
         return self.root / "keys"
 
@@ -112,7 +120,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 _LEFTOVERS = (f"landing/.parts/{'?' * 32}.part", "batches/*/.*.part", "batches/*/.spill", "state/*/*/.*.part",
-              "state/*/*/.spill")  # fmt: skip
+              "state/*/*/.spill", "receipts/*/.*.part", "outbound/*/.*.part")  # fmt: skip
 """There only while it is written; the part of a fetched file, which a later poll takes up, has a longer name."""
 _PART_WAITS = 7 * 24 * 3600
 """Seconds: the part of a file that no poll has gone on with for so long is of a file that is gone from its source."""

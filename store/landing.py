@@ -160,6 +160,7 @@ def _note_packed(connection: sa.Connection, extract: str, packed: Packed, *, hel
     connection.execute(tables.packed.insert().values(row))
     if packed.refused is None:
         return
+    connection.execute(tables.received.insert().values(extract_id=extract, rows=0))
     finding = {"extract_id": extract, "code": packed.refused, "severity": "error", "detail": packed.detail}
     connection.execute(tables.file_finding.insert().values(finding))
     if held:

@@ -1,0 +1,1 @@
+"""The answer to each delivery: what was taken, what not, on which line and why, and what is still asked for."""
