@@ -20,6 +20,7 @@ from mappings.load import Agency
 from mappings.manifest import ManifestEntry
 from mappings.mend_text import mend_batch
 from mappings.read_delimited import read_delimited, read_lines
+from mappings.read_excel import read_excel
 from mappings.read_fixed_width import read_fixed_width
 from mappings.read_json import read_json, read_json_lines
 from mappings.read_table import read_census, read_table
@@ -31,7 +32,7 @@ from store.home import connect, literal, written_whole
 
 _READERS: dict[str, Callable[[Path, Feed], Reading]] = {
     "delimited": read_delimited, "table": read_table, "xml": read_xml, "json": read_json,
-    "json_lines": read_json_lines,
+    "json_lines": read_json_lines, "excel": read_excel,
 }  # fmt: skip
 _UNREADABLE = pa.schema(
     [("_record", pa.int64()), ("_line", pa.int64()), ("code", pa.string()), ("raw_key", pa.string())]
