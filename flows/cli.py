@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import agency, demo, link, reading, remap, rows, run, setup
+from flows.commands import agency, demo, link, reading, remap, review, rows, run, setup
 from flows.prefect_server import NO_TELEMETRY
 from flows.terminal import EXIT_STATUSES, Commands, run_command_line
 
@@ -27,12 +27,13 @@ app = typer.Typer(
 )
 for command in (
     demo.demo, setup.init, setup.doctor, run.run, run.serve, run.status, remap.remap, link.link, link.explain,
-    rows.trace, reading.dictionary, reading.report,
+    rows.trace, reading.person, reading.dictionary, reading.report,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(rows.quarantine_app, name="quarantine")
 app.add_typer(rows.codes_app, name="codes")
 app.add_typer(agency.app, name="agency")
+app.add_typer(review.app, name="review")
 
 
 def _say_version(asked: bool) -> None:

@@ -159,13 +159,18 @@ def _link(
         part.write_text(json.dumps({"made_of": made_of}), "utf-8")
 
 
+def settings_of(links: Path) -> LinkageSettings:
+    """The settings by which a folder of links was made."""
+    said = _facts(links)["settings"]
+    return LinkageSettings(**{name: value for name, value in said.items() if name in LinkageSettings.model_fields})
+
+
 def model_of_home(ledger: Ledger, known: Path | None) -> str:
     """The linkage model of a home: the one adopted last, else that of the record's links, else the release's own.
 
     A release with another model changes no person by itself; `kith relink` does, when somebody has seen what changes.
     """
-    made_by = _facts(known)["settings"]["model"] if known else LinkageSettings().model
-    return adopted_model(ledger) or str(made_by)
+    return adopted_model(ledger) or (settings_of(known) if known else LinkageSettings()).model
 
 
 def read_identity_secret(home: Home) -> bytes:

@@ -1,13 +1,16 @@
-"""Read about the record: `kith dictionary`, `kith report`."""
+"""Read about the record: `kith dictionary`, `kith report`, `kith person`."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import date
 from typing import Annotated
 
 import typer
 
+from flows.commands.rows import opened
 from flows.settings import load_agencies_of, load_settings
-from flows.terminal import HERE, HomeOption, JsonOption, answer, home_at
+from flows.terminal import HERE, HomeOption, JsonOption, answer, home_at, table
 from standard.errors import PublishError
 from store.home import Home
 
@@ -44,3 +47,40 @@ def report(
     if not pages:
         raise PublishError("there is no such report", where=str(at.reports), mend="see the runs with: kith status")
     answer({"report": str(pages[-1])}, text=str(pages[-1]), as_json=as_json)
+
+
+def person(
+    person_id: Annotated[str, typer.Argument(metavar="ID", help="A person id of today or of the past.")],
+    home: HomeOption = HERE,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="A day (2026-03-30, its end in UTC) or the id of a snapshot.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which mentions a person id has, or had then, who that is now, and what happened to the id and why.
+
+    \b
+    Example: kith person 3VIULIN7D46BPBXIUIASHITH4T --as-of 2026-03-30
+    """
+    from record.persons import person_as_of
+
+    with opened(home) as at:
+        found = person_as_of(at.home, at.ledger, person_id, _moment(as_of))
+    called = "" if found.called == (person_id,) else f", then called {', '.join(found.called)}"
+    events = table([asdict(event) for event in found.events], ("at", "person_id", "kind", "other_id", "cause"))
+    lines = [
+        f"person {person_id} in snapshot {found.snapshot_id} of {found.published_at[:16].replace('T', ' ')} UTC{called}"
+        if found.called
+        else f"person {person_id} was not in snapshot {found.snapshot_id}",
+        *(f"  {mention}" for mention in found.mentions),
+        f"now: {', '.join(found.now) or 'no longer in the record'}",
+        events,
+    ]
+    answer(asdict(found), text="\n".join(lines), as_json=as_json)
+
+
+def _moment(said: str | None) -> date | str | None:
+    try:
+        return date.fromisoformat(said) if said else None
+    except ValueError:
+        return said
