@@ -124,6 +124,12 @@ def _summary(home: Home, county: County) -> Summary:
         ledger.close()
 
 
+_SERVERS_STOPPED = (
+    "The agencies' SFTP server was part of the demo and is stopped: from now on kith run and kith doctor find the\n"
+    "sources over SFTP away (exit status 4), and kith status calls their feeds late. What is published stays."
+)
+
+
 def _text(home: Home, county: County, nights: list[NightResult], summary: Summary | None) -> str:
     head = f"{county.persons:,} people, {county.days} deliveries from {county.date(1)} to {county.date(county.days)}"
     troubles = [f"night {n}: {failure.what}" for n, night in enumerate(nights, 1) for failure in night.failures]
@@ -135,4 +141,4 @@ def _text(home: Home, county: County, nights: list[NightResult], summary: Summar
         "truth": county.person_truth,
         "look": f"kith status --home {home.root}",
     }
-    return "\n\n".join([head, *troubles, as_text(summary, places)])
+    return "\n\n".join([head, *troubles, as_text(summary, places), _SERVERS_STOPPED])

@@ -30,7 +30,7 @@ def data_dictionary(agencies: Mapping[str, Agency]) -> str:
         "sent, and `x_match`, how well the common term fits it (SKOS: exact, close, broad, narrow, related; unmapped",
         "where no term was found). `missing` tells why an element is empty, as `element:reason`.",
         "",
-        *_table(["table", "rows are"], ([f"[{name}](#{name})", _meaning_of(name)] for name in table_names())),
+        *_table(["table", "what it holds"], ([f"[{name}](#{name})", _meaning_of(name)] for name in table_names())),
     ]
     for name in table_names():
         lines += _own_table(name) if name in MEANINGS else _entity(entities()[name], agencies)
@@ -44,9 +44,9 @@ def data_dictionary(agencies: Mapping[str, Agency]) -> str:
 
 def _meaning_of(name: str) -> str:
     own = {
-        "person": "one a person",
-        "person_source": "one a reference by which an agency knows a person",
-        "timeline": "one an event and person, over all event tables",
+        "person": "One row for each person of the record.",
+        "person_source": "One row for each reference by which an agency knows a person.",
+        "timeline": "One row for each event and each person who takes part in it, over all event tables.",
     }
     return own.get(name) or entities()[name].meaning
 
@@ -54,7 +54,7 @@ def _meaning_of(name: str) -> str:
 def _own_table(name: str) -> list[str]:
     classes = column_classes()[name]
     columns = ([f"`{column}`", meaning, classes[column].sensitivity] for column, meaning in MEANINGS[name].items())
-    return [f"## {name}", "", *_table(["column", "meaning", "class"], columns)]
+    return [f"## {name}", "", _meaning_of(name), "", *_table(["column", "meaning", "class"], columns)]
 
 
 def _entity(entity: Entity, agencies: Mapping[str, Agency]) -> list[str]:

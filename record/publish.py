@@ -166,6 +166,7 @@ def require_accounts_hold(ledger: Ledger) -> None:
         .outerjoin(r, r.c.extract_id == e.c.extract_id)
         .outerjoin(sums, sums.c.extract_id == e.c.extract_id)
         .where(e.c.status.in_(["checked", "loaded", "loaded_late", "held", "superseded"]))
+        .where(sa.func.coalesce(e.c.status_reason, "") != "no_agreement")  # nothing of it was read
         .where(sa.func.coalesce(r.c.rows, -1) != sa.func.coalesce(sums.c.rows, 0))
         .order_by(e.c.seq)
     )
@@ -234,11 +235,11 @@ def _build(ledger: Ledger, inputs: Inputs, folder: Path) -> dict[str, Any]:
         withholding = Withholding(orders_in_force(ledger), inputs.restricted, inputs.as_of)
         persons = f"SELECT record_id AS person_ref, person_id FROM read_parquet({literal(inputs.persons)})"
         withhold(con, withholding, persons=persons)
-        attach_persons(con, inputs.persons)
+        divided = attach_persons(con, inputs.persons)
         queries = {name: entity_sql(name) for name in entity_tables()}
         queries |= {"person_source": person_source_sql(), "person": person_sql(), "timeline": timeline_sql(folder)}
         written = {name: _write_table(con, query, folder / f"{name}.parquet") for name, query in queries.items()}
-        return {"tables": written, **_count_withheld(con, written)}
+        return {"tables": written, "divided_index_numbers": divided, **_count_withheld(con, written)}
 
 
 def _write_table(con: duckdb.DuckDBPyConnection, query: str, path: Path) -> dict[str, Any]:

@@ -58,30 +58,36 @@ def table_names() -> list[str]:
     return sorted([*entity_tables(), *MEANINGS])
 
 
-def attach_persons(con: duckdb.DuckDBPyConnection, persons: Path) -> None:
+def attach_persons(con: duckdb.DuckDBPyConnection, persons: Path) -> int:
     """Makes the table `mention`: person_ref, person_id, weight, how for every visible reference to a person.
 
     A reference that only stands in `same_as` (a master index number) is the person of the rows that name it: of most of
     them, at a tie of the first by reference, so that it is the same in every home.
 
+    Returns:
+        How many such references are named by rows of more than one person: the agency holds them for one.
+
     Raises:
         PublishError: A visible person has no person id.
     """
     con.execute(f"""
-        CREATE TEMP TABLE mention AS
-        WITH linked AS (
+        CREATE TEMP TABLE linked AS
             SELECT DISTINCT v.person_ref, l.person_id, l.weight, l.how FROM visible.person v
-            LEFT JOIN read_parquet({literal(persons)}) l ON l.record_id = v.person_ref),
-        inherited AS (
+            LEFT JOIN read_parquet({literal(persons)}) l ON l.record_id = v.person_ref;
+        CREATE TEMP TABLE inherited AS
             SELECT v.{SAME_PERSON} AS person_ref, l.person_id, count(*) AS times, min(v.person_ref) AS first
             FROM visible.person v JOIN linked l USING (person_ref)
-            WHERE l.person_id IS NOT NULL AND v.{SAME_PERSON} NOT IN (SELECT ref FROM withheld) GROUP BY ALL)
+            WHERE l.person_id IS NOT NULL AND v.{SAME_PERSON} IS NOT NULL
+            AND v.{SAME_PERSON} NOT IN (SELECT ref FROM withheld) GROUP BY ALL;
+        CREATE TEMP TABLE mention AS
         SELECT * FROM linked WHERE person_id IS NOT NULL
         UNION ALL
         SELECT person_ref, arg_min(person_id, (-times, first)), NULL, 'agency' FROM inherited
         WHERE person_ref NOT IN (SELECT person_ref FROM linked WHERE person_id IS NOT NULL) GROUP BY person_ref
     """)
     _require_one_person_each(con, persons)
+    divided = "SELECT person_ref FROM inherited GROUP BY person_ref HAVING count(DISTINCT person_id) > 1"
+    return int(only_row(con, f"SELECT count(*) FROM ({divided})")[0])
 
 
 def _require_one_person_each(con: duckdb.DuckDBPyConnection, persons: Path) -> None:

@@ -63,3 +63,9 @@ def test_an_agency_s_columns_stand_beside_what_they_feed(agency: Agency) -> None
 def test_the_meanings_of_our_own_tables_cover_their_columns() -> None:
     for column in MEANINGS["person_source"]:
         assert column in person_source_sql()
+
+
+def test_a_table_of_the_record_s_own_says_in_a_sentence_what_a_row_is(agency: Agency) -> None:
+    text = data_dictionary({"hill_school": agency})
+    assert "## person\n\nOne row for each person of the record.\n" in text
+    assert "## timeline\n\nOne row for each event and each person who takes part in it" in text

@@ -127,6 +127,12 @@ def test_an_index_number_of_two_persons_goes_to_the_same_mentions_whatever_the_p
     publish(home, ledger, inputs_of(tmp_path, rows, persons), run_id="run-1", fence=1)
     found = open_record(home).table("person_source").to_pandas().set_index("person_ref")["person_id"]
     assert found["police/index/9"] == found["police/name/1"]
+    assert open_record(home).manifest["divided_index_numbers"] == 1
+
+
+def test_an_index_number_of_one_person_is_counted_as_no_divided_one(ready: tuple[Home, Ledger, Inputs]) -> None:
+    home, ledger, inputs = ready
+    assert publish(home, ledger, inputs, run_id="run-1", fence=1).manifest["divided_index_numbers"] == 0
 
 
 def test_publishing_the_same_again_keeps_the_snapshot_and_says_so(ready: tuple[Home, Ledger, Inputs]) -> None:
