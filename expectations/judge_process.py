@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import subprocess
@@ -26,8 +27,13 @@ class JudgeProcess:
     It is meant for much work: the other process imports Great Expectations for itself, which takes seconds.
     """
 
-    def __init__(self) -> None:
-        command = [sys.executable, "-W", "ignore", "-m", __name__]
+    def __init__(self, spill: Path) -> None:
+        """Starts it.
+
+        Args:
+            spill: A folder below the home for what does not fit into its memory.
+        """
+        command = [sys.executable, "-W", "ignore", "-m", __name__, str(spill)]
         # What its libraries say of an error may hold a value.
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -76,27 +82,35 @@ class JudgeProcess:
         return outcomes
 
 
-def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
+def _serve(requests: BinaryIO, answers: BinaryIO, spill: Path) -> None:
+    _import_engine()
+    with connect(temp=spill, memory_limit="500MB") as con:
+        while True:
+            try:
+                checks, rows = pickle.load(requests)
+            except EOFError:
+                return
+            pickle.dump(_answer(con, checks, rows), answers)
+            answers.flush()
+
+
+def _import_engine() -> None:
+    """Imports the engine before the first request comes; what stays is not looked through for garbage again."""
+    gc.disable()
     from expectations.great_expectations_engine import expectation_suite
 
-    expectation_suite([])  # imported before the first request comes
-    while True:
-        try:
-            checks, rows = pickle.load(requests)
-        except EOFError:
-            return
-        pickle.dump(_answer(checks, rows), answers)
-        answers.flush()
+    expectation_suite([])
+    gc.freeze()
+    gc.enable()
 
 
-def _answer(checks: Sequence[Check], rows: Path) -> Sequence[Outcome] | dict[str, str]:
+def _answer(con: duckdb.DuckDBPyConnection, checks: Sequence[Check], rows: Path) -> Sequence[Outcome] | dict[str, str]:
     """The outcomes, or the words of an error."""
     from expectations.great_expectations_engine import validate
 
     try:
-        with connect(temp=rows.parent / ".spill", memory_limit="500MB") as con:
-            con.execute(f"CREATE VIEW checked AS FROM read_parquet({literal(rows)})")
-            return validate(con, checks, "checked")
+        con.execute(f"CREATE OR REPLACE VIEW checked AS FROM read_parquet({literal(rows)})")
+        return validate(con, checks, "checked")
     except ExchangeError as error:
         return {"what": error.what, "where": error.where, "mend": error.mend}
     except Exception as error:
@@ -109,4 +123,4 @@ def _answer(checks: Sequence[Check], rows: Path) -> Sequence[Outcome] | dict[str
 if __name__ == "__main__":
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
-    _serve(sys.stdin.buffer, answers)
+    _serve(sys.stdin.buffer, answers, Path(sys.argv[1]))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from flows.failures import Failure, failure_of
 from flows.settings import Settings, load_agencies_of, load_settings, open_home_ledger
 from mappings.load import Agency
 from standard.errors import DeclarationError
+from store.at_once import at_once
 from store.home import Home, clear_leftovers
 from store.ledger import Ledger
 from store.runs import Run, finish_run, hold_home, start_run
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-AGENCIES_AT_ONCE = 2
 MUCH_TO_JUDGE = 8_000_000
 """Bytes of waiting extracts from which on Great Expectations gets a process of its own."""
 
@@ -92,16 +91,12 @@ class Night:
 
     def each_agency(self, work: Callable[[str], object]) -> None:
         """Does the work of every wanted agency, of some at a time; each has its own context."""
-        with ThreadPoolExecutor(AGENCIES_AT_ONCE) as pool:
-            try:
-                for going in [pool.submit(copy_context().run, self._of_agency, work, name) for name in self.wanted]:
-                    going.result()
-            except BaseException:
-                self.stopping = True
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        at_once(partial(self._of_agency, work), self.wanted, stop=self._stop)
         self.end_judge()
         self.failures.sort(key=lambda failure: self.wanted.index(failure.agency) if failure.agency else -1)
+
+    def _stop(self) -> None:
+        self.stopping = True
 
     def _of_agency(self, work: Callable[[str], object], agency: str) -> None:
         try:
@@ -123,7 +118,7 @@ class Night:
         """Gives Great Expectations a process of its own where much waits; `waiting` in bytes."""
         with self._judging:
             if waiting >= MUCH_TO_JUDGE and self.judge is judge_here:
-                self.judge = JudgeProcess()
+                self.judge = JudgeProcess(self.home.root / "work")
 
     def end_judge(self) -> None:
         """Ends the process of Great Expectations, if there is one."""

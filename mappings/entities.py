@@ -18,6 +18,7 @@ from mappings.load import Agency
 from standard.code_sets import code_set
 from standard.errors import ExtractError
 from standard.schema import Column, Entity, entities
+from store.at_once import at_once
 from store.home import connect, literal, quoted, written_whole
 
 _ROW_COLUMNS = {"_key": "VARCHAR", "_record": "BIGINT", "_line": "BIGINT", "_missing": "VARCHAR",
@@ -40,12 +41,16 @@ def project_entities(
         same rows in the same order.
     """
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
-    written = {}
+    written = {name: into / f"{name}.parquet" for name in entities()}
     with _connect(states, into, memory_limit) as connection:
-        for name, entity in entities().items():
+
+        def write(name: str) -> None:
+            entity = entities()[name]
             selects = [select for agency in agencies.values() for select in _of_agency(entity, agency, states)]
-            written[name] = into / f"{name}.parquet"
-            _write(connection, entity, selects, written[name])
+            with connection.cursor() as cursor:
+                _write(cursor, entity, selects, written[name])
+
+        at_once(write, written)
     return written
 
 

@@ -27,8 +27,8 @@ def check(expect: str, column: str, **arguments: Any) -> Check:
 
 
 @pytest.fixture(scope="module")
-def judge() -> Iterator[JudgeProcess]:
-    process = JudgeProcess()
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JudgeProcess]:
+    process = JudgeProcess(tmp_path_factory.mktemp("spill"))
     yield process
     process.close()
 
@@ -66,7 +66,7 @@ def test_what_it_cannot_judge_is_told_without_a_value_and_it_goes_on(
 
 
 def test_a_process_that_has_died_is_an_error(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    process = JudgeProcess()
+    process = JudgeProcess(tmp_path / "spill")
     process._process.kill()
     asked = process(con, [check("expect_column_values_to_not_be_null", "surname")], "checked", beside=tmp_path)
     with pytest.raises(AccountError, match="process of Great Expectations has ended"):
