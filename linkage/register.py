@@ -242,7 +242,7 @@ def _refuse_contradiction(judgements: Iterable[Judgement], newest: int) -> None:
     for j in different:
         chain = _chain(near, *j.pair)
         if chain is not None:
-            others = [f"judgement {number}" for number in (j.judgement_id, *chain) if number != newest]
+            others = [f"judgement {number}" for number in sorted({j.judgement_id, *chain} - {newest})]
             raise JudgementError(
                 f"this contradicts what is in force: {', '.join(others)}; two mentions would be the same and not",
                 where="the ledger's table judgement",
