@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import agency, demo, link, reading, remap, review, rows, run, setup
+from flows.commands import agency, demo, link, reading, receipt, remap, review, rows, run, setup
 from flows.prefect_server import NO_TELEMETRY
 from flows.terminal import EXIT_STATUSES, Commands, run_command_line
 
@@ -26,14 +26,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 for command in (
-    demo.demo, setup.init, setup.doctor, run.run, run.serve, run.status, remap.remap, link.link, link.explain,
-    rows.trace, reading.person, reading.dictionary, reading.report,
+    demo.demo, setup.init, setup.doctor, run.run, run.serve, run.status, receipt.check, remap.remap, link.link,
+    link.explain, rows.trace, reading.person, reading.dictionary, reading.report,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(rows.quarantine_app, name="quarantine")
 app.add_typer(rows.codes_app, name="codes")
 app.add_typer(agency.app, name="agency")
 app.add_typer(review.app, name="review")
+app.add_typer(receipt.app, name="receipt")
+app.add_typer(receipt.pgp_app, name="pgp")
 
 
 def _say_version(asked: bool) -> None:

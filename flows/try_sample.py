@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -12,16 +14,20 @@ from typing import Any
 
 import duckdb
 
+from connectors.packages import open_package
+from connectors.sources import FilesSource, Secrets
 from connectors.wanted import FilesWanted
 from expectations.check_batch import check_batch
 from expectations.quarantine import mend_of
 from expectations.retry import states_of
+from flows.fetching import wanted_of
 from mappings.declarations import Feed
 from mappings.load import Agency
 from mappings.map_extract import map_extract
 from standard.errors import ExtractError
 from store.extracts import Batch, Checked, Extract, Status
 from store.home import Home, connect, literal
+from store.landing import Landing
 from store.ledger import Ledger
 
 Row = dict[str, Any]
@@ -60,22 +66,39 @@ def try_sample(home: Home, ledger: Ledger, agency: Agency, feed: Feed, sample: P
     Raises:
         ExtractError: The sample is not there, or cannot be mapped.
     """
+    with checked_sample(home, ledger, agency, feed, sample, now=now) as checked, connect() as con:
+        return _told(con, checked.batch, checked)
+
+
+@contextmanager
+def checked_sample(
+    home: Home, ledger: Ledger, agency: Agency, feed: Feed, sample: Path, *, now: datetime
+) -> Iterator[Checked]:
+    """Maps and checks a sample; its files are there until the block ends. Arguments and errors as of `try_sample`.
+
+    Raises:
+        PackageRefused: It comes packed or encrypted, and cannot be opened.
+    """
     if not sample.is_file():
         raise ExtractError("there is no such file", where=str(sample), mend="name a sample file of this feed")
     with TemporaryDirectory(dir=home.root, prefix=".try-") as folder:
-        extract = _as_extract(agency, feed, sample, Path(folder), now)
+        extract = _as_extract(home, agency, feed, sample, Path(folder), now)
         # The manifest is not what is tried.
         alone = feed.model_copy(update={"manifest": None})
         batch = map_extract(extract, agency, alone, into=Path(folder) / "batch")
-        checked = check_batch(batch, feed, states=states_of(home, ledger), ledger=ledger)
-        with connect() as con:
-            return _told(con, batch, checked)
+        yield check_batch(batch, feed, states=states_of(home, ledger), ledger=ledger)
 
 
-def _as_extract(agency: Agency, feed: Feed, sample: Path, folder: Path, now: datetime) -> Extract:
+def _as_extract(home: Home, agency: Agency, feed: Feed, sample: Path, folder: Path, now: datetime) -> Extract:
     landed = folder / "landed"
+    landed.touch(mode=0o600)
+    wanted = wanted_of(feed)
     if feed.format.kind == "table":
         _table_from_csv(sample, landed)
+    elif isinstance(wanted, FilesWanted) and wanted.packed:
+        source = agency.sources[feed.source].declared
+        keyring = Secrets(home.keys).keyring(source.pgp) if isinstance(source, FilesSource) else None
+        open_package(sample, landed, wanted, keyring=keyring, landing=Landing(folder))
     else:
         shutil.copyfile(sample, landed)
     with landed.open("rb") as content:

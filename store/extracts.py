@@ -115,3 +115,13 @@ class Checked:
     findings: Path
     counts: dict[tuple[Disposition, str], int] = field(default_factory=dict)
     held: str | None = None
+
+    @property
+    def status(self) -> tuple[Status, str | None]:
+        """Where the extract stands now, and why: held, superseded by a later file, or checked and ready to load."""
+        if self.held:
+            return Status.HELD, self.held
+        superseded = self.counts.get((Disposition.WITHHELD, "superseded_by_newer"))
+        if self.batch.received and superseded == self.batch.received:
+            return Status.SUPERSEDED, None
+        return Status.CHECKED, None
