@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import agency, demo, link, reading, receipt, remap, review, rows, run, setup
+from flows.commands import agency, demo, link, reading, receipt, relink, remap, review, rows, run, setup
 from flows.prefect_server import NO_TELEMETRY
 from flows.terminal import EXIT_STATUSES, Commands, run_command_line
 

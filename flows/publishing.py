@@ -121,7 +121,7 @@ def _links(night: Night, people: Path) -> Path:
     ids known before. Where all but these are those of the record's own links, they stand as they are.
     """
     known = links_of_the_record(night.home)
-    settings = LinkageSettings(model=model_of_home(night.ledger, known))
+    settings = LinkageSettings(model=model_of_home(night.home, night.ledger, known))
     judgements = judgements_in_force(read_judgements(night.ledger))
     decides = (
         file_sha256(people), file_sha256(people.with_name(PROTECTED)), fingerprint(Path(linkage.__path__[0])),
@@ -165,12 +165,15 @@ def settings_of(links: Path) -> LinkageSettings:
     return LinkageSettings(**{name: value for name, value in said.items() if name in LinkageSettings.model_fields})
 
 
-def model_of_home(ledger: Ledger, known: Path | None) -> str:
+def model_of_home(home: Home, ledger: Ledger, known: Path | None) -> str:
     """The linkage model of a home: the one adopted last, else that of the record's links, else the release's own.
 
     A release with another model changes no person by itself; `kith relink` does, when somebody has seen what changes.
     """
-    return adopted_model(ledger) or (settings_of(known) if known else LinkageSettings()).model
+    adopted = adopted_model(ledger)
+    if adopted is None:
+        return (settings_of(known) if known else LinkageSettings()).model
+    return str(home.root / adopted) if adopted.endswith(".json") else adopted
 
 
 def read_identity_secret(home: Home) -> bytes:
