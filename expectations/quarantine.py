@@ -44,6 +44,7 @@ MENDS = {
     "wrong_sender": "check which agency's file this is",
     "layout": "send the file in the agreed layout, or declare the new one",
     "empty": "send the file again: it holds nothing, not even a header",
+    "no_agreement": "sign or renew the agreement that covers the feed: kith agreement check",
     "unlisted": "send the manifest that lists this file",
     "mass_withdrawal": "check that the file is whole; a person may then release it",
     "error_limit": "send the file again: too many of its rows are in error",

@@ -12,6 +12,7 @@ from expectations.check_batch import check_batch, rules_of
 from expectations.fingerprint import fingerprint_of
 from expectations.retry import clear_superseded, retry_quarantined, states_of
 from flows.fetching import needs, processing_order
+from flows.governed import NO_AGREEMENT, why_not_loaded
 from flows.run import Night
 from mappings.declarations import Feed
 from mappings.load import Agency
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 UNFINISHED = (Status.LANDED, Status.MAPPED, Status.CHECKED)
 _WAITS_FOR_MANIFEST = sa.and_(extracts.c.status == Status.HELD, extracts.c.status_reason == "unlisted")
 """A file that came before the manifest that lists it is looked at again when that has come."""
+_WAITS_FOR_AGREEMENT = sa.and_(extracts.c.status == Status.HELD, extracts.c.status_reason == NO_AGREEMENT)
 
 
 def load_extracts(night: Night, name: str) -> None:
@@ -54,6 +56,10 @@ def load_extracts(night: Night, name: str) -> None:
         if feed in waiting or waiting & set(needs(agency.feeds[feed])):
             waiting.add(feed)
             continue
+        if why := why_not_loaded(night, agency, feed):
+            _hold_unagreed(night, agency, feed, why)
+            waiting.add(feed)
+            continue
         try:
             _load(night, agency, extract_id)
         except Exception as error:
@@ -63,6 +69,16 @@ def load_extracts(night: Night, name: str) -> None:
     _try_again(night, agency)
     if failed:
         raise failed[0]
+
+
+def _hold_unagreed(night: Night, agency: Agency, feed: str, why: str) -> None:
+    """Holds every extract of a feed that waits while no agreement covers it; nothing of them is read."""
+    of_feed = sa.and_(extracts.c.agency == agency.agency, extracts.c.feed == feed)
+    with night.ledger.writing() as connection:
+        waiting = sa.and_(of_feed, extracts.c.status.in_(UNFINISHED))
+        night.held += connection.execute(sa.select(extracts.c.extract_id).where(waiting)).scalars()
+        connection.execute(extracts.update().where(waiting).values(status=Status.HELD, status_reason=NO_AGREEMENT))
+    night.progress(f"{agency.agency} {feed}: held, {NO_AGREEMENT}: {why}")
 
 
 def _try_again(night: Night, agency: Agency) -> None:
@@ -78,7 +94,8 @@ def _unfinished(night: Night, agency: Agency) -> list[tuple[str, str, int]]:
     """(extract_id, feed, bytes) in the order of loading."""
     rank = {feed: n for n, feed in enumerate(processing_order(agency))}
     query = sa.select(extracts.c.extract_id, extracts.c.feed, extracts.c.size, extracts.c.as_of, extracts.c.seq).where(
-        extracts.c.agency == agency.agency, sa.or_(extracts.c.status.in_(UNFINISHED), _WAITS_FOR_MANIFEST)
+        extracts.c.agency == agency.agency,
+        sa.or_(extracts.c.status.in_(UNFINISHED), _WAITS_FOR_MANIFEST, _WAITS_FOR_AGREEMENT),
     )
     with night.ledger.reading() as connection:
         rows = connection.execute(query).all()
@@ -110,7 +127,7 @@ def _load(night: Night, agency: Agency, extract_id: str) -> None:
     """Brings one extract from where it stands to its end, stage by stage."""
     extract = read_extract(night.ledger, Landing(night.home.landing), extract_id)
     feed = agency.feeds[extract.feed]
-    if extract.status is Status.HELD and _manifest_entry(night, feed, extract) is None:
+    if extract.status_reason == "unlisted" and _manifest_entry(night, feed, extract) is None:
         return
     if extract.status in (Status.LANDED, Status.HELD):
         _map(night, agency, feed, extract)
@@ -155,7 +172,7 @@ def _check(night: Night, feed: Feed, batch: Batch) -> Status:
     with _stage(night, "check", extract) as going:
         states = states_of(night.home, night.ledger)
         checked = check_batch(batch, feed, states=states, ledger=night.ledger, judge=night.judge)
-        status, reason = _verdict(checked)
+        status, reason = checked.status
         with night.ledger.writing() as connection:
             write_accounts(connection, checked)
             require_sums_hold(connection, extract.extract_id)
@@ -166,15 +183,6 @@ def _check(night: Night, feed: Feed, batch: Batch) -> Status:
         night.held.append(extract.extract_id)
     night.progress(f"{extract.agency} {extract.feed}: {_line(checked)}")
     return status
-
-
-def _verdict(checked: Checked) -> tuple[Status, str | None]:
-    if checked.held:
-        return Status.HELD, checked.held
-    superseded = (Disposition.WITHHELD, "superseded_by_newer")
-    if checked.batch.received and checked.counts.get(superseded) == checked.batch.received:
-        return Status.SUPERSEDED, None
-    return Status.CHECKED, None
 
 
 def _line(checked: Checked) -> str:

@@ -22,6 +22,7 @@ import record
 import standard
 from connectors.sources import Secrets
 from expectations.restrictions import restricted_references
+from flows.governed import governance_lines, versions_of
 from flows.lay_out_home import IDENTITY_SECRET
 from flows.run import Night
 from flows.status import all_outdated, late_feeds, older_declarations
@@ -243,7 +244,8 @@ def _to_do(night: Night) -> list[str]:
     older = all_outdated(night.ledger, night.agencies)
     for said in (notes := [older_declarations(older)] if older else []):
         night.progress(said)
-    return notes
+    governed = governance_lines(night.home, night.settings, night.agencies, now=night.now)
+    return [*notes, f"Governance is {'; '.join(governed)}"]
 
 
 def _pass_on(night: Night, snapshot: Snapshot) -> None:
@@ -277,7 +279,13 @@ def _versions(night: Night, linked: Linked) -> dict[str, str]:
     code = [Path(package.__path__[0]) for package in (standard, mappings, expectations, linkage, record)]
     declared = {f"agency {name}": fingerprint(agency.folder) for name, agency in night.agencies.items()}
     model = _facts(linked.links)["settings"]["model"]
-    return {"code": fingerprint(*code), "model": model, LINKS_VERSION: linked.links.name, **declared}
+    return {
+        "code": fingerprint(*code),
+        "model": model,
+        LINKS_VERSION: linked.links.name,
+        **declared,
+        **versions_of(night),
+    }
 
 
 def _keep_links_of_the_record(home: Home) -> None:

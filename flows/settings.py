@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError
 
@@ -42,6 +42,8 @@ class Settings(Declared):
     publish_to: DatabaseSource | None = None
     """The PostgreSQL database into which every snapshot is loaded beside the home's own folder."""
     night: Timetable = Timetable()
+    governance: Literal["required", "off"] = "off"
+    """Whether nothing is loaded or released without an agreement in force. That it is `off` the status tells."""
 
 
 def load_settings(home: Home) -> Settings:

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from governance.rules import Purpose, bases_serving, classes, legal_bases
+from governance.rules import Purpose, legal_bases
 from standard.declarations import Declared
 from standard.sensitivity import Sensitivity
 
@@ -145,20 +145,6 @@ class Agreement(Declared):
             raise ValueError(f"a {self.kind} says also: {', '.join(missing)}")
         if (self.kind == "MOU") != bool(self.parties.members) or len(set(self.signers)) < 2:
             raise ValueError("name two parties at least: members of a memorandum, else discloser and recipient")
-        return self
-
-    @model_validator(mode="after")
-    def _its_classes_are_permitted(self) -> Agreement:
-        bases = [claim.basis for claim in self.legal_basis]
-        notices = self.redisclosure.notice if self.redisclosure else ()
-        for name in self.classes:
-            rule = classes().classes[name]
-            if rule.never_in or (rule.never and self.kind == "DUL"):
-                raise ValueError(f"classes: no agreement can give out {name}")
-            if not bases_serving(name, bases):
-                raise ValueError(f"classes: no legal basis of this agreement holds for {name}")
-            if rule.notice and self.kind == "DUL" and rule.notice not in notices:
-                raise ValueError(f"redisclosure.notice: {name} goes out only with the notice {rule.notice}")
         return self
 
     @property

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from governance.agreements import Agreement, matches
 from governance.parties import Parties, read_parties
+from governance.rules import bases_serving, classes
 from governance.signatures import SUFFIX, Signed, read_signatures
 from mappings.load import Agency
 from mappings.places import Place
@@ -127,6 +128,7 @@ def _check(filed: Filed, governance: Governance) -> None:
     if agreement.kind == "DSA" and agreement.parties.recipient != governance.parties.hub:
         raise place.wrong("data comes in to the hub only", "parties", mend=f"recipient: {governance.parties.hub}")
     _check_parent(agreement, place, governance)
+    _check_classes(agreement, place)
     _check_fields(agreement, place, governance)
 
 
@@ -144,6 +146,22 @@ def _check_parent(agreement: Agreement, place: Place, governance: Governance) ->
         raise place.wrong(
             f"the purpose {sorted(foreign)[0]} is not one of {agreement.parent}", "purpose", mend="agree on it there"
         )
+
+
+def _check_classes(agreement: Agreement, place: Place) -> None:
+    """Every class may be agreed on, has a legal basis, and what goes out of it carries its notice."""
+    bases = [claim.basis for claim in agreement.legal_basis]
+    notices = agreement.redisclosure.notice if agreement.redisclosure else ()
+    for number, name in enumerate(agreement.classes):
+        rule = classes().classes[name]
+        if rule.never_in or (rule.never and agreement.kind == "DUL"):
+            raise place.wrong(f"no agreement can give out {name}", "classes", number, mend="take the class away")
+        if not bases_serving(name, bases):
+            what = f"no legal basis of this agreement holds for {name}"
+            raise place.wrong(what, "classes", number, mend="name a basis that serves it, with its evidence")
+        if rule.notice and agreement.kind == "DUL" and rule.notice not in notices:
+            what = f"{name} goes out only with the notice {rule.notice}"
+            raise place.wrong(what, "redisclosure", "notice", mend=f"add {rule.notice} to redisclosure.notice")
 
 
 def _check_fields(agreement: Agreement, place: Place, governance: Governance) -> None:

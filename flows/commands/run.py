@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from flows.governed import governance_lines
 from flows.prefect_server import local_server, use_server
 from flows.run import NightResult
 from flows.settings import load_agencies_of, load_settings, open_home_ledger
@@ -109,11 +110,14 @@ def status(home: HomeOption = HERE, as_json: JsonOption = False) -> None:
     at = home_at(home)
     settings = load_settings(at)
     ledger = open_home_ledger(at, settings)
+    now, agencies = datetime.now(UTC), load_agencies_of(at, settings)
     try:
-        found = read_status(at, ledger, load_agencies_of(at, settings), now=datetime.now(UTC))
+        found = read_status(at, ledger, agencies, now=now)
     finally:
         ledger.close()
-    answer(asdict(found), text=_status_text(found, settings.night.timezone), as_json=as_json)
+    governed = governance_lines(at, settings, agencies, now=now)
+    text = "\n".join([_status_text(found, settings.night.timezone), "\ngovernance", *governed])
+    answer(asdict(found) | {"governance": governed}, text=text, as_json=as_json)
 
 
 def _status_text(found: ExchangeStatus, zone: str) -> str:
