@@ -65,6 +65,8 @@ class Format(Declared):
     """Record type -> fields that each record takes from the last record of that type before it."""
     namespaces: dict[str, str] = Field(default_factory=dict)
     """Prefix -> XML namespace; the empty prefix is for names without one."""
+    may_be_empty: bool = False
+    """A file without a record of this feed is no failure: there was nothing to tell."""
     sheet: str | None = None
 
     @model_validator(mode="after")

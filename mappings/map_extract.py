@@ -209,7 +209,7 @@ def _judge_completeness(extract: Extract, feed: Feed, reading: Reading, manifest
         reading.hold_for("truncated", "trailer_disagrees", detail)
     if feed.manifest is not None:
         _judge_by_manifest(extract, reading, manifest)
-    if feed.format.kind != "table" and counted == 0 and reading.declared != 0:
+    if feed.format.kind != "table" and counted == 0 and reading.declared != 0 and not feed.format.may_be_empty:
         reading.hold_for("empty", "no_records", "the file has no records")
 
 

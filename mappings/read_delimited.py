@@ -96,7 +96,7 @@ def _read_header(file: _File) -> bool:
     if form.header:
         file.stream.skip(head[:used])
         file.line = lines + 1
-    file.header = [name.strip() for name in first] if form.header else list(form.columns)
+    file.header = [_bare(name) for name in first] if form.header else list(form.columns)
     if form.trailing and file.header[-1]:
         file.header.append("")
     matched = match_columns(file.feed, file.header[:-1] if form.trailing else file.header)
@@ -109,6 +109,12 @@ def _read_header(file: _File) -> bool:
         reading.hold = reading.hold or "layout"
     note_encoding(file.stream, reading)
     return True
+
+
+def _bare(name: str) -> str:
+    """A column's name without blanks and without quotes of another kind than the file's own."""
+    name = name.strip()
+    return name[1:-1].strip() if len(name) > 2 and name[0] == name[-1] and name[0] in "'\"`" else name
 
 
 def note_encoding(stream: TextStream, reading: Reading) -> None:
