@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 for command in (
     demo.demo, setup.init, setup.doctor, run.run, run.serve, run.status, receipt.check, remap.remap, link.link,
-    link.explain, rows.trace, reading.person, reading.dictionary, reading.report,
+    link.explain, relink.relink, rows.trace, reading.person, reading.dictionary, reading.report,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(rows.quarantine_app, name="quarantine")
