@@ -26,38 +26,34 @@ def block(con: duckdb.DuckDBPyConnection, *, cap: int) -> list[SkippedBlocks]:
 
     Args:
         con: Holds `mention`.
-        cap: Most records that may share one key.
+        cap: Most records that may share one key, where the rule itself does not allow fewer.
     """
     con.execute("CREATE OR REPLACE TEMP VIEW usable AS SELECT * FROM mention WHERE NOT placeholder")
     con.execute("CREATE OR REPLACE TEMP VIEW with_form AS SELECT *, unnest(given_forms) AS form FROM usable")
-    for view, column, value in (("at_home", "homes", "home"), ("at_phone", "phones", "phone")):
-        con.execute(
-            f"CREATE OR REPLACE TEMP VIEW {view} AS SELECT *, count(*) OVER (PARTITION BY {value}) AS others "
-            f"FROM (SELECT id, given, surname, unnest({column}) AS {value} FROM usable)"
-        )
     keys = KEYS.read_text(encoding="utf-8")
-    con.execute(f"CREATE OR REPLACE TEMP TABLE block_key AS SELECT rule, key, id FROM ({keys}) WHERE key IS NOT NULL")
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE block_size AS SELECT key, any_value(rule) AS rule, count(*) AS records "
-        "FROM block_key GROUP BY key HAVING count(*) > 1"
+        f"CREATE OR REPLACE TEMP TABLE block_key AS SELECT rule, cap, key, id FROM ({keys}) WHERE key IS NOT NULL"
+    )
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE block_size AS SELECT key, any_value(rule) AS rule, count(*) AS records, "
+        "least(max(cap), ?) AS cap FROM block_key GROUP BY key HAVING count(*) > 1",
+        [cap],
     )
     con.execute(
         """CREATE OR REPLACE TEMP TABLE candidate AS
         WITH kept AS (
-            SELECT key, id FROM block_key SEMI JOIN (SELECT key FROM block_size WHERE records <= ?) USING (key)
+            SELECT key, id FROM block_key SEMI JOIN (SELECT key FROM block_size WHERE records <= cap) USING (key)
         )
-        SELECT DISTINCT l.id AS id_l, r.id AS id_r FROM kept l JOIN kept r ON l.key = r.key AND l.id < r.id""",
-        [cap],
+        SELECT DISTINCT l.id AS id_l, r.id AS id_r FROM kept l JOIN kept r ON l.key = r.key AND l.id < r.id"""
     )
     con.execute(
         """CREATE OR REPLACE TEMP TABLE stated AS
         SELECT DISTINCT l.id AS id_l, r.id AS id_r FROM block_key l JOIN block_key r ON l.key = r.key AND l.id < r.id
-        SEMI JOIN block_size s ON s.key = l.key AND s.records <= ? WHERE l.rule = 'same_as' AND r.rule = 'same_as'""",
-        [cap],
+        SEMI JOIN block_size s ON s.key = l.key AND s.records <= s.cap
+        WHERE l.rule = 'same_as' AND r.rule = 'same_as'"""
     )
-    skipped = con.execute(
-        "SELECT rule, count(*), sum(records)::BIGINT FROM block_size WHERE records > ? GROUP BY rule ORDER BY rule",
-        [cap],
+    skipped = con.sql(
+        "SELECT rule, count(*), sum(records)::BIGINT FROM block_size WHERE records > cap GROUP BY rule ORDER BY rule"
     ).fetchall()
     con.execute("DROP TABLE block_key; DROP TABLE block_size")
     return [SkippedBlocks(*row) for row in skipped]

@@ -25,7 +25,7 @@ from linkage.standardise import standardise
 from standard.declarations import Declared
 from store.home import connect
 
-DEFAULT_MODEL = "2026-1"
+DEFAULT_MODEL = "2026-2"
 log = logging.getLogger(__name__)
 
 

@@ -21,6 +21,7 @@ COLUMNS = {
     "other_names": "STRUCT(given VARCHAR, middle VARCHAR, surname VARCHAR)[]",
     "birth_date": "DATE",
     "birth_precision": "VARCHAR",
+    "birth_damaged": "VARCHAR",
     "sex": "VARCHAR",
     "race": "VARCHAR",
     "ssn": "VARCHAR",
@@ -77,7 +78,11 @@ def read_people(con: duckdb.DuckDBPyConnection, path: Path, columns: ColumnMap |
             mend="send dates as YYYY-MM-DD (or give birth_date_format), lists as lists of text",
         ) from error
     _check_records(con, path)
-    return [name for name in COLUMNS if name not in given and not _from_flat(name, given)]
+    return [
+        name
+        for name in COLUMNS
+        if name not in given and not _from_flat(name, given) and not (name == "birth_damaged" and "birth_date" in given)
+    ]
 
 
 def _read_file(con: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
@@ -116,11 +121,15 @@ def _joined(value: str | list[str]) -> str:
 
 
 def _from_flat(name: str, given: Mapping[str, str]) -> bool:
-    return (name == "addresses" and ("address" in given or "zip" in given)) or (name == "phones" and "phone" in given)
+    return (name == "addresses" and bool({"address", "city", "zip"} & set(given))) or (
+        name == "phones" and "phone" in given
+    )
 
 
 def _common(name: str, given: Mapping[str, str], types: Mapping[str, str], chosen: ColumnMap) -> str:
     """The SQL of one common column."""
+    if name == "birth_damaged" and name not in given:
+        return _damaged(given.get("birth_date"), types, chosen.birth_date_format or "%Y-%m-%d")
     if name not in given:
         return _flat(name, given)
     column = given[name]
@@ -133,6 +142,19 @@ def _common(name: str, given: Mapping[str, str], types: Mapping[str, str], chose
     if COLUMNS[name] == "VARCHAR":
         return f"nullif(trim({column}::VARCHAR), '')"
     return f"{column}::{COLUMNS[name]}"
+
+
+def _damaged(column: str | None, types: Mapping[str, str], written: str) -> str:
+    """The SQL of a birth date in which single characters cannot be read: YYYYMMDD with ? for these, else NULL."""
+    widths = {"%Y": 4, "%m": 2, "%d": 2}
+    if column is None or types.get(column.strip('"'), "VARCHAR") != "VARCHAR" or not all(p in written for p in widths):
+        return "NULL::VARCHAR"
+    spread = written.replace("%Y", "YYYY").replace("%m", "mm").replace("%d", "dd")
+    places = [spread.index(sign) + 1 for sign in ("YYYY", "mm", "dd")]
+    parts = [f"substr({column}, {at}, {width})" for at, width in zip(places, widths.values(), strict=True)]
+    digits = f"regexp_replace({' || '.join(parts)}, '[^0-9]', '?', 'g')"
+    unread = f"len({column}) = {len(spread)} AND len(replace({digits}, '?', '')) >= 6"
+    return f"CASE WHEN try_strptime({column}, '{written}') IS NULL AND {unread} THEN {digits} END"
 
 
 def _flat(name: str, given: Mapping[str, str]) -> str:

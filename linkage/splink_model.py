@@ -18,10 +18,8 @@ from standard.errors import LinkageError
 FOLDER = Path(__file__).parent
 COMPARISONS = FOLDER / "comparisons.yaml"
 MODELS = FOLDER / "models"
-# Names are weighed by how common they are here; so many imagined average people stand beside the real ones.
-FREQUENCY_PRIOR = 5_000
 # Fewer people than this are weighed as if they were so many: a small table is no proof that strangers are rare.
-LEAST_POPULATION = 16_384
+LEAST_POPULATION = 4_096
 PAIRS_AT_ONCE = 1_000_000
 Scorer: TypeAlias = Linker
 
@@ -59,13 +57,10 @@ def _comparison(name: str, declared: dict[str, Any]) -> dict[str, Any]:
 
 def _fixed(given: dict[str, str] | None) -> dict[str, Any]:
     """m and u that are given by hand, where training tables hold too little to learn them from."""
-    if given is None:
-        return {}
     return {
-        "m_probability": float(given["m"]),
-        "u_probability": float(given["u"]),
-        "fix_m_probability": True,
-        "fix_u_probability": True,
+        key: value
+        for name, number in (given or {}).items()
+        for key, value in ((f"{name}_probability", float(number)), (f"fix_{name}_probability", True))
     }
 
 
@@ -155,9 +150,12 @@ def prior_weight(con: duckdb.DuckDBPyConnection) -> float:
 
 def scorer_of(con: duckdb.DuckDBPyConnection, model: dict[str, Any]) -> Scorer:
     """What scores pairs of the table `mention` by a model; costs half a second to make, so make it once."""
+    con.execute("CREATE OR REPLACE TEMP VIEW compared AS SELECT * EXCLUDE (tf_given, tf_surname) FROM mention")
     api = DuckDBAPI(con)
     linker = Linker(
-        api.register("mention"), {**model, "probability_two_random_records_match": _prior(con)}, validate_settings=False
+        api.register("compared"),
+        {**model, "probability_two_random_records_match": _prior(con)},
+        validate_settings=False,
     )
     for column in ("given", "surname"):
         _register_frequencies(con, linker, column)
@@ -165,15 +163,10 @@ def scorer_of(con: duckdb.DuckDBPyConnection, model: dict[str, Any]) -> Scorer:
 
 
 def _register_frequencies(con: duckdb.DuckDBPyConnection, linker: Linker, column: str) -> None:
-    """How common each name is, drawn towards the average where the table is small."""
+    """How common each name is in the reference list, which `standardise` put beside it."""
     con.execute(
-        f"""CREATE OR REPLACE TEMP TABLE frequency_{column} AS
-        WITH counted AS (SELECT {column}, count(*) AS n FROM mention WHERE {column} IS NOT NULL GROUP BY {column}),
-        whole AS (SELECT sum(n) AS total FROM counted),
-        -- whole numbers are summed, because the sum of fractions depends on their order
-        average AS (SELECT least(0.005, sum(n * n) / any_value(total) ** 2) AS share FROM counted, whole)
-        SELECT {column}, (n + {FREQUENCY_PRIOR} * share) / (total + {FREQUENCY_PRIOR}) AS tf_{column}
-        FROM counted, whole, average"""
+        f"CREATE OR REPLACE TEMP TABLE frequency_{column} AS "
+        f"SELECT DISTINCT {column}, tf_{column} FROM mention WHERE {column} IS NOT NULL"
     )
     api = linker._db_api
     linker.table_management.register_term_frequency_lookup(api.register(f"frequency_{column}"), column)

@@ -7,7 +7,13 @@ from pathlib import Path
 import duckdb
 
 FOLDER = Path(__file__).parent
-LISTS = {"skip_value": "skip_values.csv", "nickname": "nicknames.csv", "street_word": "street_words.csv"}
+LISTS = {
+    "skip_value": "skip_values.csv",
+    "nickname": "nicknames.csv",
+    "street_word": "street_words.csv",
+    "given_name": "given_names.csv",
+    "surname_name": "surnames.csv",
+}
 
 
 def standardise(con: duckdb.DuckDBPyConnection) -> None:

@@ -1,5 +1,6 @@
 -- From people as agencies send them (table people) to what can be compared (table mention), one row a record.
--- Tables skip_value, nickname and street_word are the CSV files beside this one.
+-- Tables skip_value, nickname, street_word, given_name and surname_name are the CSV files beside this one. Every column
+-- of a mention follows from its own row and these files alone.
 
 CREATE OR REPLACE TEMP MACRO plain(x) AS upper(strip_accents(x));
 CREATE OR REPLACE TEMP MACRO letters(x) AS nullif(regexp_replace(plain(x), '[^A-Z]', '', 'g'), '');
@@ -44,11 +45,22 @@ FROM (SELECT DISTINCT given FROM mention_name WHERE given IS NOT NULL) g
 LEFT JOIN (SELECT name, unnest(string_split(short, ' ')) AS short FROM nickname) n ON n.short = g.given
 GROUP BY given;
 
--- How many surnames bear a given name, or how many agencies know it beside one surname: a spelling that hardly anyone
--- bears may be a typing error of another.
-CREATE OR REPLACE TEMP TABLE given_spread AS
-SELECT given, greatest(count(DISTINCT surname), count(DISTINCT source)) AS spread
-FROM mention_name JOIN (SELECT id, source FROM numbered) USING (id) WHERE given IS NOT NULL GROUP BY given;
+-- How common a name is in the reference lists, never in this table, so that a pair weighs the same whoever else is in
+-- it. No name counts as rarer than the least share: families keep rare surnames together in one county, and the lists of
+-- given names are older than today's children. `known` says that a given name is one: a spelling that stands in no list
+-- may be a typing error of one that does.
+CREATE OR REPLACE TEMP VIEW listed_name AS
+SELECT name FROM given_name UNION ALL SELECT name FROM surname_name
+UNION ALL SELECT name FROM nickname UNION ALL SELECT unnest(string_split(short, ' ')) FROM nickname;
+CREATE OR REPLACE TEMP TABLE given_reference AS
+SELECT given, greatest(coalesce(max(r.per_million), '0')::DOUBLE / 1e6, 2e-4) AS tf_given,
+    bool_or(given IN (SELECT name FROM listed_name)) AS known
+FROM (SELECT DISTINCT given FROM mention_name WHERE given IS NOT NULL) LEFT JOIN given_name r ON r.name = given
+GROUP BY given;
+CREATE OR REPLACE TEMP TABLE surname_reference AS
+SELECT surname, greatest(coalesce(max(r.per_million), '0')::DOUBLE / 1e6, 5e-5) AS tf_surname
+FROM (SELECT DISTINCT surname FROM mention_name WHERE surname IS NOT NULL) LEFT JOIN surname_name r ON r.name = surname
+GROUP BY surname;
 
 CREATE OR REPLACE TEMP TABLE mention_names AS
 SELECT id,
@@ -63,10 +75,13 @@ SELECT id,
     list_sort(list_distinct(flatten(list(
         list_concat([n.surname], list_filter(n.surname_words, lambda w: len(w) > 3)))
         FILTER (n.surname IS NOT NULL AND NOT nobody)))) AS surname_forms,
-    any_value(s.spread) FILTER (main) AS given_spread
+    any_value(g.known) FILTER (main AND NOT nobody) AS given_known,
+    any_value(g.tf_given) FILTER (main AND NOT nobody) AS tf_given,
+    any_value(s.tf_surname) FILTER (main) AS tf_surname
 FROM mention_name n
 LEFT JOIN given_form f ON f.given = n.given
-LEFT JOIN given_spread s ON s.given = n.given
+LEFT JOIN given_reference g ON g.given = n.given
+LEFT JOIN surname_reference s ON s.surname = n.surname
 GROUP BY id;
 
 -- Addresses: number and street without the unit, words in their short form.
@@ -74,17 +89,18 @@ CREATE OR REPLACE TEMP TABLE mention_address AS
 WITH one AS (
     SELECT id, unnest(addresses) AS a, generate_subscripts(addresses, 1) AS n FROM numbered
 ), cleaned AS (
-    SELECT id, n, digits(a.zip)[1:5] AS zip,
+    SELECT id, n, digits(a.zip)[1:5] AS zip, letters(a.city) AS town,
         regexp_replace(trim(regexp_replace(regexp_replace(plain(a.line1), '[^A-Z0-9# ]', ' ', 'g'), '\s+', ' ', 'g')),
             ' ?(#|\b(APT|UNIT|STE|SUITE|LOT|TRLR|ROOM|RM|FLOOR|FL|BLDG)\b) ?[A-Z0-9]+( [A-Z0-9])?$', '') AS street
     FROM one
 ), short AS (
-    SELECT id, n, zip,
+    SELECT id, n, zip, town,
         array_to_string(list_transform(string_split(street, ' '), lambda w: coalesce(m.word[w], w)), ' ') AS street
     FROM cleaned, (SELECT map(list(word), list(short)) AS word FROM street_word) m
     WHERE street IS NULL OR street NOT IN (SELECT value FROM skip_value WHERE element = 'address')
+        AND NOT regexp_matches(street, '\b(SHELTER|JAIL|PRISON|DETENTION|COURTHOUSE|HOSPITAL|HOMELESS|TRANSIENT|GENERAL DELIVERY)\b')
 )
-SELECT id, n, zip, CASE WHEN len(street) > 3 THEN street END AS street,
+SELECT id, n, zip, town, CASE WHEN len(street) > 3 THEN street END AS street,
     CASE WHEN len(street) > 3 THEN replace(street, ' ', '') END AS key
 FROM short;
 
@@ -93,45 +109,34 @@ SELECT id, right(digits(phone), 10) AS phone
 FROM (SELECT id, unnest(phones) AS phone FROM numbered)
 WHERE len(digits(phone)) >= 7 AND NOT one_digit(digits(phone));
 
--- A value that very many surnames share names a place or an office, not a home or a person.
-CREATE OR REPLACE TEMP TABLE crowd AS
-SELECT 'address' AS element, key AS value FROM mention_address JOIN mention_names USING (id) WHERE key IS NOT NULL
-GROUP BY key HAVING count(DISTINCT surname) > 12
-UNION ALL
-SELECT 'phone', phone FROM mention_phone JOIN mention_names USING (id)
-GROUP BY phone HAVING count(DISTINCT surname) > 12
-UNION ALL
-SELECT 'ssn', digits(ssn) FROM (SELECT id, ssn FROM numbered)
-JOIN mention_names USING (id) WHERE digits(ssn) IS NOT NULL
-GROUP BY digits(ssn) HAVING count(DISTINCT given) > 4 AND count(DISTINCT surname) > 4;
-
-CREATE OR REPLACE TEMP TABLE mention_part AS
+CREATE OR REPLACE TEMP TABLE mention AS
 WITH home AS (
     SELECT id, list(DISTINCT key ORDER BY key) FILTER (key IS NOT NULL) AS homes,
         list(DISTINCT zip ORDER BY zip) FILTER (zip IS NOT NULL) AS zips,
+        list(DISTINCT town ORDER BY town) FILTER (town IS NOT NULL) AS towns,
         arg_min(street, n) FILTER (street IS NOT NULL) AS street
-    FROM mention_address WHERE key IS NULL OR key NOT IN (SELECT value FROM crowd WHERE element = 'address') GROUP BY id
+    FROM mention_address GROUP BY id
 ), called AS (
     SELECT id, list(DISTINCT phone ORDER BY phone) AS phones
-    FROM mention_phone WHERE phone NOT IN (SELECT value FROM crowd WHERE element = 'phone') GROUP BY id
+    FROM mention_phone GROUP BY id
 ), dated AS (
     SELECT id, birth_date AS born, coalesce(birth_precision, 'day') AS precision FROM numbered
     WHERE birth_date BETWEEN DATE '1850-01-01' AND DATE '2100-01-01'
         AND birth_date::VARCHAR NOT IN (SELECT value FROM skip_value WHERE element = 'birth_date')
 )
 SELECT p.id, p.record_id, p.source,
-    m.given, m.given_forms, m.given_spread, m.middle, m.surname, m.surname_forms,
+    m.given, m.given_forms, m.given_known, m.tf_given, m.middle, m.surname, m.surname_forms, m.tf_surname,
     generation(coalesce(p.suffix, suffix_of(p.surname), suffix_of(p.given))) AS generation,
-    CASE WHEN d.precision = 'day' THEN strftime(d.born, '%Y%m%d') END AS birth,
+    CASE WHEN d.precision = 'day' THEN strftime(d.born, '%Y%m%d') WHEN d.born IS NULL THEN p.birth_damaged END AS birth,
     CASE WHEN d.precision = 'day' THEN strftime(d.born, '%Y%d%m') END AS birth_swapped,
-    year(d.born)::INTEGER AS birth_year,
-    CASE letters(p.sex) WHEN 'F' THEN 'F' WHEN 'FEMALE' THEN 'F' WHEN 'M' THEN 'M' WHEN 'MALE' THEN 'M' END AS sex,
+    coalesce(year(d.born)::INTEGER, try_cast(p.birth_damaged[:4] AS INTEGER)) AS birth_year,
+    CASE WHEN letters(p.sex) = 'F' OR damerau_levenshtein(letters(p.sex), 'FEMALE') <= 1 THEN 'F'
+        WHEN letters(p.sex) = 'M' OR damerau_levenshtein(letters(p.sex), 'MALE') <= 1 THEN 'M' END AS sex,
     CASE WHEN len(digits(p.ssn)) = 9 AND NOT one_digit(digits(p.ssn))
         AND NOT regexp_full_match(digits(p.ssn), '000.*|...00.*|.*0000')
-        AND digits(p.ssn) NOT IN (SELECT value FROM skip_value WHERE element = 'ssn')
-        AND digits(p.ssn) NOT IN (SELECT value FROM crowd WHERE element = 'ssn') THEN digits(p.ssn) END AS ssn,
+        AND digits(p.ssn) NOT IN (SELECT value FROM skip_value WHERE element = 'ssn') THEN digits(p.ssn) END AS ssn,
     nullif(regexp_replace(plain(p.student_id), '[^A-Z0-9]', '', 'g'), '') AS student_id,
-    p.identifiers, h.homes, h.zips, h.street, c.phones,
+    p.identifiers, h.homes, h.zips, h.towns, h.street, c.phones,
     list_sort(list_distinct(list_filter(list_transform(p.relatives, lambda x: letters(no_suffix(x))), lambda x: len(x) > 3)))
         AS relatives,
     p.same_as, p.related, year(p.born_before)::INTEGER AS born_before,
@@ -143,13 +148,6 @@ LEFT JOIN home h USING (id)
 LEFT JOIN called c USING (id)
 LEFT JOIN dated d USING (id);
 
--- How many first names stand beside one surname and birth date: where it is one, no twin is known.
-CREATE OR REPLACE TEMP TABLE mention AS
-SELECT m.*, d.names AS names_of_day
-FROM mention_part m LEFT JOIN (
-    SELECT surname, birth, count(DISTINCT given) FILTER (len(given) > 1) AS names
-    FROM mention_part WHERE birth IS NOT NULL GROUP BY surname, birth
-) d ON d.surname = m.surname AND d.birth = m.birth;
-DROP TABLE mention_part; DROP TABLE mention_names; DROP TABLE mention_name; DROP TABLE mention_address;
-DROP TABLE mention_phone; DROP TABLE crowd; DROP TABLE given_form; DROP TABLE given_spread;
+DROP TABLE mention_names; DROP TABLE mention_name; DROP TABLE mention_address;
+DROP TABLE mention_phone; DROP TABLE given_form; DROP TABLE given_reference; DROP VIEW listed_name; DROP TABLE surname_reference;
 DROP VIEW numbered; DROP TABLE mention_number;

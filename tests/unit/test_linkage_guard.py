@@ -245,7 +245,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], str, str | None]] = {
             person("school/33", "Sam Palusowitz", home="2913 Shadow Dr", sex="F"),
         ],
         "review",
-        "sexes differ and nothing but a home in common",
+        "could be two of one family",
     ),
 }
 

@@ -25,7 +25,7 @@ ROWS = [
     *(person(f"{agency}/1", "Hollis Vandermolen", "2012-09-09", home="1 Lake Dr") for agency in AGENCIES),
     *(person(f"{agency}/2", "Brynn Vandermolen", "2012-09-09", home="1 Lake Dr") for agency in AGENCIES),
     # twins of one mention each
-    person("school/3", "Ansel Quist", "2010-01-05", home="9 Fern Ct"),
+    person("school/3", "Amos Quist", "2010-01-05", home="9 Fern Ct"),
     person("court/3", "Oda Quist", "2010-01-05", home="9 Fern Ct"),
     person("school/4", "Ottilie Brankovic", "2012-03-04", home="12 Alder St", ssn="521457731"),
     person("school/5", "Della Orr", "1971-11-30", adopted=True),
