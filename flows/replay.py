@@ -98,6 +98,8 @@ def replayed(
     _require_landed(home, past)
     place = _open_workplace(home, agency, _made_of(agency, past, anew))
     own = open_ledger(place.ledger_file)
+    # What was loaded is here already: a replay asks no agreement anew, lest one that has ended take rows out of force.
+    settings = settings.model_copy(update={"governance": "off"})
     try:
         night = Night(
             place,

@@ -223,6 +223,14 @@ def test_a_preview_tells_all_this_and_keeps_nothing(school: School) -> None:
     assert not list((school.home.root / "remap").glob("*"))
 
 
+def test_a_remap_takes_nothing_out_of_force_because_an_agreement_has_ended_since(school: School) -> None:
+    school.night(students=PUPILS)
+    settings = school.home.settings_file
+    settings.write_text(settings.read_text("utf-8") + "governance: required\n", "utf-8")
+    changes = school.remap("students")
+    assert (changes.files, changes.feeds[0].gone, changes.feeds[0].in_force) == ([], 0, 3)
+
+
 def test_a_file_that_was_refused_at_the_door_is_not_read_by_a_remap(school: School) -> None:
     school.night(students=PUPILS)
     [students] = school.ids("students")
