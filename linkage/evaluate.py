@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import duckdb
+
+from linkage.groups import GroupScore, evaluate_groups
+from standard.errors import LinkageError
+from store.home import connect, literal
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,64 @@ class Score:
         return self.right / self.true if self.true else 1.0
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """All that a truth tells of links.
+
+    Attributes:
+        linked: Pairs linked directly.
+        joined: Pairs within persons: overall first, then by pair of sources.
+        persons: Persons that are whole and alone (exactly the mentions of one true person), of true persons and found.
+        groups: Pairs within persons by race, sex and age group; none without a people table.
+        mentions: Mentions that have a truth.
+    """
+
+    linked: Score
+    joined: list[Score]
+    persons: Score
+    groups: list[GroupScore]
+    mentions: int
+
+
+def evaluate_links(links: Path, truth: Path, *, people: Path | None = None, on: date) -> Evaluation:
+    """Everything about a folder of links against a truth.
+
+    Args:
+        links: Folder of edges.parquet and persons.parquet.
+        truth: Parquet or CSV with record_id, truth and optionally source; mentions without a truth do not count.
+        people: Their people table in the common columns, for the groups.
+        on: The day on which ages are counted.
+
+    Raises:
+        LinkageError: The truth cannot be read, lacks a column, or knows none of the mentions.
+    """
+    joined = evaluate(links / "persons.parquet", truth)
+    with connect() as con:
+        _tables(con, links / "persons.parquet", truth)
+        mentions = int(con.sql("SELECT count(*) FROM placed").fetchall()[0][0])
+        if not mentions:
+            raise LinkageError(
+                "the truth knows none of the mentions",
+                where=str(truth),
+                mend="its record_id must be those of the people",
+            )
+        groups = evaluate_groups(con, people, on=on) if people else []
+        persons = _whole_persons(con)
+    return Evaluation(evaluate_edges(links / "edges.parquet", truth), joined, persons, groups, mentions)
+
+
+def _whole_persons(con: duckdb.DuckDBPyConnection) -> Score:
+    true, found, right = con.sql(
+        """WITH found AS (
+            SELECT count(DISTINCT truth) AS truths, any_value(truth) AS truth, count(*) AS n
+            FROM placed GROUP BY person_id
+        ), true_ones AS (SELECT truth, count(*) AS n FROM placed GROUP BY truth)
+        SELECT (SELECT count(*) FROM true_ones), (SELECT count(*) FROM found),
+            (SELECT count(*) FROM found JOIN true_ones USING (truth, n) WHERE truths = 1)"""
+    ).fetchall()[0]
+    return Score("whole persons", int(true), int(found), int(right))
+
+
 def evaluate(persons: Path, truth: Path) -> list[Score]:
     """Pairs in the closure of the clusters: first overall, then by pair of sources.
 
@@ -36,7 +99,7 @@ def evaluate(persons: Path, truth: Path) -> list[Score]:
         truth: Parquet or CSV with record_id, truth and, for pairs of sources, source; records without truth do
             not count.
     """
-    with duckdb.connect() as con:
+    with connect() as con:
         _tables(con, persons, truth)
         overall = con.sql(
             """SELECT 'all', sum(n * (n - 1) // 2) FILTER (kind = 't'), sum(n * (n - 1) // 2) FILTER (kind = 'p'),
@@ -67,7 +130,7 @@ def evaluate(persons: Path, truth: Path) -> list[Score]:
 
 def evaluate_edges(edges: Path, truth: Path) -> Score:
     """Pairs linked directly, without what follows from the closure; every true pair counts, compared or not."""
-    with duckdb.connect() as con:
+    with connect() as con:
         con.execute("CREATE TEMP TABLE truth AS SELECT record_id::VARCHAR AS record_id, truth FROM " + _reader(truth))
         con.execute(
             "CREATE TEMP TABLE edge AS SELECT record_l, record_r FROM read_parquet(?) WHERE decision = 'link'",
@@ -84,16 +147,28 @@ def evaluate_edges(edges: Path, truth: Path) -> Score:
 
 
 def _reader(path: Path) -> str:
-    kind = "read_parquet" if path.suffix == ".parquet" else "read_csv"
-    return f"{kind}('{str(path).replace(chr(39), chr(39) * 2)}')"
+    if path.suffix == ".parquet":
+        return f"read_parquet({literal(path)})"
+    return f"read_csv({literal(path)}, all_varchar = true, header = true)"
 
 
 def _tables(con: duckdb.DuckDBPyConnection, persons: Path, truth: Path) -> None:
-    con.execute(f"CREATE TEMP VIEW truth AS SELECT * FROM {_reader(truth)}")
+    """Makes `placed`: record_id, person_id, truth, source of every mention that has a truth."""
+    try:
+        con.execute(f"CREATE TEMP VIEW truth AS SELECT * FROM {_reader(truth)}")
+    except duckdb.Error:
+        raise LinkageError(
+            "the truth cannot be read", where=str(truth), mend="give a Parquet file or a CSV with a header"
+        ) from None
     columns = {name for (name,) in con.sql("SELECT column_name FROM (DESCRIBE truth)").fetchall()}
+    if missing := sorted({"record_id", "truth"} - columns):
+        raise LinkageError(
+            f"the truth has no column {' and '.join(missing)}", where=str(truth),
+            mend="name the mention record_id, and whatever tells true persons apart truth",
+        )  # fmt: skip
     source = "t.source::VARCHAR" if "source" in columns else "'all'"
     con.execute(
         f"""CREATE TEMP TABLE placed AS
-        SELECT p.person_id, t.truth::VARCHAR AS truth, {source} AS source
+        SELECT p.record_id, p.person_id, t.truth::VARCHAR AS truth, {source} AS source
         FROM {_reader(persons)} p JOIN truth t ON t.record_id::VARCHAR = p.record_id WHERE t.truth IS NOT NULL"""
     )
