@@ -16,11 +16,12 @@ _WITHOUT_EFFECT = {"title", "source", "arrives", "unused_columns"}
 def fingerprint_of(agency: Agency, feed: Feed) -> str:
     """A short hash over a feed's declaration, its crosswalks and layout, and the suites of its entities.
 
-    Comments, order of lines and layout of the YAML do not count, nor do titles, sources and schedules.
+    Comments, order of lines and layout of the YAML do not count, nor do titles, sources and schedules, nor what only
+    says a default: a key that a later version of the exchange knows changes nothing where it is not used.
     """
     crosswalks = {element.code.crosswalk for element in feed.elements.values() if element.code is not None}
     told = {
-        "feed": feed.model_dump(mode="json", by_alias=True, exclude=_WITHOUT_EFFECT),
+        "feed": feed.model_dump(mode="json", by_alias=True, exclude=_WITHOUT_EFFECT, exclude_defaults=True),
         "table": [feed.arrives.table, feed.arrives.watermark, feed.arrives.census],
         "unused": sorted(feed.unused_columns),
         "crosswalks": {
@@ -32,7 +33,10 @@ def fingerprint_of(agency: Agency, feed: Feed) -> str:
             (field.name, field.start, field.end) for field in agency.layouts[feed.format.layout].fields
         ] if feed.format.layout else [],
         "suites": {
-            entity: [expectation.model_dump(mode="json", exclude={"mend"}) for expectation in expectations_of(entity)]
+            entity: [
+                expectation.model_dump(mode="json", exclude={"mend"}, exclude_defaults=True)
+                for expectation in expectations_of(entity)
+            ]
             for entity in sorted(feed.entities)
         },
     }  # fmt: skip

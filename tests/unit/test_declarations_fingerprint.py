@@ -50,10 +50,11 @@ def test_what_decides_where_a_row_goes_is_another_declaration(folder: Path, edit
     [
         edited("students.yaml", lambda text: "# a remark\n" + text),
         edited("agency.yaml", lambda text: text.replace("name: ", "name: The ")),
+        edited("students.yaml", lambda text: text + "error_limit: 0.2\nmax_withdrawn: 0.2\n"),
     ],
-    ids=["a comment", "the agency's name"],
+    ids=["a comment", "the agency's name", "a default"],
 )
-def test_what_is_said_for_people_only_is_none(folder: Path, edit: Callable[[Path], None]) -> None:
+def test_what_decides_nothing_is_none(folder: Path, edit: Callable[[Path], None]) -> None:
     before = fingerprint(folder)
     edit(folder)
     assert fingerprint(folder) == before
