@@ -9,7 +9,24 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import agency, demo, evaluate, link, reading, receipt, relink, remap, review, rows, run, setup
+from flows.commands import (
+    agency,
+    agreement,
+    consent,
+    demo,
+    evaluate,
+    link,
+    outbound,
+    policy,
+    reading,
+    receipt,
+    relink,
+    remap,
+    review,
+    rows,
+    run,
+    setup,
+)
 from flows.prefect_server import NO_TELEMETRY
 from flows.terminal import EXIT_STATUSES, Commands, run_command_line
 
@@ -27,12 +44,17 @@ app = typer.Typer(
 )
 for command in (
     demo.demo, setup.init, setup.doctor, run.run, run.serve, run.status, receipt.check, remap.remap, link.link,
-    link.explain, relink.relink, evaluate.evaluate, rows.trace, reading.person, reading.dictionary, reading.report,
+    link.explain, outbound.outbound, relink.relink, evaluate.evaluate, rows.trace, reading.person, reading.dictionary,
+    reading.report,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(rows.quarantine_app, name="quarantine")
 app.add_typer(rows.codes_app, name="codes")
 app.add_typer(agency.app, name="agency")
+app.add_typer(agreement.app, name="agreement")
+app.add_typer(policy.app, name="policy")
+app.add_typer(consent.app, name="consent")
+app.add_typer(consent.override_app, name="override")
 app.add_typer(review.app, name="review")
 app.add_typer(receipt.app, name="receipt")
 app.add_typer(receipt.pgp_app, name="pgp")

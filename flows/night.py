@@ -11,6 +11,7 @@ from flows.fetching import fetch_agency
 from flows.intake import load_extracts
 from flows.publishing import link, publish, report
 from flows.run import Night, NightResult, Progress, open_night
+from flows.send_outbound import send_outbound
 from flows.send_receipts import send_receipts
 from store.home import Home
 
@@ -41,6 +42,7 @@ def run_night(
             link(night)
         with night.surviving("publish"):
             publish(night)
+        send_outbound(night)
         with night.surviving("report"):
             report(night)
     return night.result()

@@ -17,6 +17,7 @@ from flows.fetching import fetch_agency
 from flows.intake import load_extracts
 from flows.publishing import link, publish, report
 from flows.run import Night, NightResult, open_night
+from flows.send_outbound import send_outbound
 from flows.send_receipts import send_receipts
 from standard.errors import SourceError
 from store.home import open_home
@@ -83,6 +84,12 @@ def publish_task(run_id: str) -> None:
     _scrubbed("publish", publish, _open[run_id])
 
 
+@task(name="outbound", persist_result=False)
+def outbound_task(run_id: str) -> None:
+    """Tells agencies what has changed about their own persons."""
+    _scrubbed("outbound", send_outbound, _open[run_id])
+
+
 @task(name="report", persist_result=False)
 def report_task(run_id: str) -> None:
     """Writes the page of the run."""
@@ -138,6 +145,8 @@ def _run(night: Night) -> None:
             link_task(run_id)
         with night.surviving("publish"):
             publish_task(run_id)
+        with night.surviving("outbound"):
+            outbound_task(run_id)
         with night.surviving("report"):
             report_task(run_id)
     finally:

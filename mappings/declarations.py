@@ -314,6 +314,12 @@ class Feed(Declared):
         return self.elements[element].severity_of(problem)
 
 
+class Outbound(Declared):
+    """What is written back to an agency after every publishing: changes about its own persons."""
+
+    format: Literal["csv", "parquet"] = "csv"
+
+
 class AgencyFile(Declared):
     """agency.yaml: who the agency is, where its feeds come from, and which they are."""
 
@@ -326,6 +332,7 @@ class AgencyFile(Declared):
     ori: str | None = None
     timezone: str = "UTC"
     sources: dict[str, Source] = Field(default_factory=dict)
+    outbound: Outbound | None = None
     feeds: Names
 
 

@@ -13,7 +13,7 @@ from connectors.sources import Source
 from mappings.check_declarations import Declared, check_feed
 from mappings.compile import install_macros
 from mappings.crosswalks import Crosswalk, read_crosswalk
-from mappings.declarations import AgencyFile, Feed
+from mappings.declarations import AgencyFile, Feed, Outbound
 from mappings.layouts import Layout, read_layout
 from mappings.places import Place
 from standard.declarations import read_declaration
@@ -38,6 +38,7 @@ class Agency:
     feeds: dict[str, Feed]
     crosswalks: dict[str, Crosswalk]
     layouts: dict[str, Layout]
+    outbound: Outbound | None = None
 
 
 def load_agency(folder: Path) -> Agency:
@@ -90,7 +91,7 @@ def _load(folder: Path, connection: duckdb.DuckDBPyConnection) -> Agency:
         check_feed(feed, declared, connection)
     return Agency(
         file.agency, file.name, file.sector, file.state, file.ori, file.timezone, folder, file.sources, feeds,
-        crosswalks, layouts,
+        crosswalks, layouts, file.outbound,
     )  # fmt: skip
 
 
