@@ -49,8 +49,9 @@ def load_extracts(night: Night, name: str) -> None:
     waiting: set[str] = set()
     _try_again(night, agency)
     unfinished = _unfinished(night, agency)
-    night.expect(sum(size for _, _, size in unfinished))
-    for extract_id, feed, _ in unfinished:
+    if unfinished:
+        night.choose_judge()
+    for extract_id, feed in unfinished:
         if night.stopping:
             return
         if feed in waiting or waiting & set(needs(agency.feeds[feed])):
@@ -90,10 +91,10 @@ def _try_again(night: Night, agency: Agency) -> None:
             night.progress(f"{agency.agency} {name}: {moved:,} rows of the quarantine were tried again and moved")
 
 
-def _unfinished(night: Night, agency: Agency) -> list[tuple[str, str, int]]:
-    """(extract_id, feed, bytes) in the order of loading."""
+def _unfinished(night: Night, agency: Agency) -> list[tuple[str, str]]:
+    """(extract_id, feed) in the order of loading."""
     rank = {feed: n for n, feed in enumerate(processing_order(agency))}
-    query = sa.select(extracts.c.extract_id, extracts.c.feed, extracts.c.size, extracts.c.as_of, extracts.c.seq).where(
+    query = sa.select(extracts.c.extract_id, extracts.c.feed, extracts.c.as_of, extracts.c.seq).where(
         extracts.c.agency == agency.agency,
         sa.or_(extracts.c.status.in_(UNFINISHED), _WAITS_FOR_MANIFEST, _WAITS_FOR_AGREEMENT),
     )
@@ -107,7 +108,7 @@ def _unfinished(night: Night, agency: Agency) -> list[tuple[str, str, int]]:
     # A table read tonight already holds whatever the files of earlier days speak of, so tables go first.
     of_files = {name: feed.arrives.table is None for name, feed in agency.feeds.items()}
     declared.sort(key=lambda row: (of_files[row.feed], turns.get(row.feed, row.as_of), rank[row.feed]))
-    return [(row.extract_id, row.feed, row.size) for row in declared]
+    return [(row.extract_id, row.feed) for row in declared]
 
 
 def _turns(agency: Agency, waiting: list[tuple[str, str]]) -> dict[str, str]:

@@ -12,6 +12,8 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from expectations.check_batch import Judge, judge_here
 from expectations.judge_process import JudgeProcess
 from flows import failures
@@ -21,7 +23,7 @@ from mappings.load import Agency
 from standard.errors import DeclarationError
 from store.at_once import at_once
 from store.home import Home, clear_leftovers
-from store.ledger import Ledger
+from store.ledger import Ledger, extract
 from store.runs import Run, finish_run, hold_home, start_run
 from store.take_over import finish_remaps
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MUCH_TO_JUDGE = 8_000_000
-"""Bytes of waiting extracts from which on Great Expectations gets a process of its own."""
+"""Bytes of all extracts of a home from which on Great Expectations gets a process of its own."""
 
 Progress = Callable[[str], None]
 """Told one line where something begins or ends; never a personal value."""
@@ -84,7 +86,8 @@ class Night:
     stopping: bool = False
     """Set where the run was interrupted: no agency begins another extract."""
     _asked: dict[str, Event] = field(init=False)
-    _judging: Lock = field(default_factory=Lock)
+    _choosing: Lock = field(default_factory=Lock)
+    _chosen: bool = False
 
     def __post_init__(self) -> None:
         self._asked = {agency: Event() for agency in self.wanted}
@@ -114,17 +117,22 @@ class Night:
         finally:
             self._asked[agency].set()
 
-    def expect(self, waiting: int) -> None:
-        """Gives Great Expectations a process of its own where much waits; `waiting` in bytes."""
-        with self._judging:
-            if waiting >= MUCH_TO_JUDGE and self.judge is judge_here:
+    def choose_judge(self) -> None:
+        """Gives Great Expectations a process of its own in a home that takes in much; chosen once, before the first."""
+        with self._choosing:
+            if self._chosen:
+                return
+            with self.ledger.reading() as connection:
+                taken_in = connection.execute(sa.select(sa.func.sum(extract.c.size))).scalar() or 0
+            if taken_in >= MUCH_TO_JUDGE:
                 self.judge = JudgeProcess(self.home.root / "work")
+            self._chosen = True
 
     def end_judge(self) -> None:
         """Ends the process of Great Expectations, if there is one."""
         if isinstance(self.judge, JudgeProcess):
             self.judge.close()
-        self.judge = judge_here
+        self.judge, self._chosen = judge_here, False
 
     @contextmanager
     def surviving(self, stage: str, agency: str | None = None) -> Iterator[None]:
