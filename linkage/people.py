@@ -10,6 +10,7 @@ import duckdb
 
 from standard.declarations import Declared, read_declaration
 from standard.errors import DeclarationError, LinkageError
+from store.home import connect
 
 COLUMNS = {
     "record_id": "VARCHAR",
@@ -56,6 +57,16 @@ def read_column_map(path: Path) -> ColumnMap:
     return read_declaration(path, ColumnMap)
 
 
+def read_header(path: Path) -> list[str]:
+    """The columns of a people table, in their order.
+
+    Raises:
+        LinkageError: The file cannot be read.
+    """
+    with connect() as con:
+        return list(_read_file(con, path, rows=0))
+
+
 def read_people(con: duckdb.DuckDBPyConnection, path: Path, columns: ColumnMap | None = None) -> list[str]:
     """Makes the table `people` in the common columns from a Parquet or CSV file; returns the columns that were missing.
 
@@ -85,10 +96,11 @@ def read_people(con: duckdb.DuckDBPyConnection, path: Path, columns: ColumnMap |
     ]
 
 
-def _read_file(con: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
+def _read_file(con: duckdb.DuckDBPyConnection, path: Path, *, rows: int | None = None) -> dict[str, str]:
+    limit = "" if rows is None else f" LIMIT {rows}"
     reader = "read_parquet(?)" if path.suffix == ".parquet" else "read_csv(?, all_varchar = true, header = true)"
     try:
-        con.execute(f"CREATE OR REPLACE TEMP TABLE people_file AS SELECT * FROM {reader}", [str(path)])
+        con.execute(f"CREATE OR REPLACE TEMP TABLE people_file AS SELECT * FROM {reader}{limit}", [str(path)])
     except duckdb.Error as error:
         raise LinkageError(
             "the people table cannot be read", where=str(path), mend="give a Parquet file or a CSV with a header"

@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 COLOURS = {
     "accepted": "#2e7d5b", "quarantined": "#c4601d", "duplicate": "#8b95a5", "withheld": "#5d4e99",
     "link": "#2e7d5b", "review": "#d9a22b", "no": "#b9c1cc",
-    "persons": "#2e5f8a",
+    "persons": "#2e5f8a", "for": "#2e7d5b", "against": "#c4601d", "sum": "#1d2430",
 }  # fmt: skip
 
 
@@ -89,6 +89,52 @@ def _mark(plot: _Plot, text: str, value: float, number: int) -> str:
         'end" dx="-4' if number == 0 else 'start" dx="4'
     )  # the first mark's words to its left, the other's to its right
     return f'{line}<text x="{x:.1f}" y="{y + 6:.1f}" text-anchor="{aside}">{escape(text)} {value:g}</text>'
+
+
+@dataclass(frozen=True)
+class Step:
+    """One bar of a waterfall: what it is of, in a few words what was found, and what it adds."""
+
+    of: str
+    found: str
+    adds: float
+
+
+def waterfall(steps: Sequence[Step], *, label: str) -> Markup:
+    """Bars one below the other, each beginning where the one before ended; the last shows the sum of all."""
+    reached = [0.0]
+    for step in steps:
+        reached.append(reached[-1] + step.adds)
+    low, high = min(*reached, 0.0), max(*reached, 1e-9)
+    plot = _Plot(0, 1, wide=420, left=300)
+    scale = plot.wide / (high - low)
+
+    def x(value: float) -> float:
+        return plot.left + (value - low) * scale
+
+    rows = [
+        _bar(n, step, x(min(start, start + step.adds)), abs(step.adds) * scale, "for" if step.adds >= 0 else "against")
+        for n, (step, start) in enumerate(zip(steps, reached, strict=False))
+    ]
+    total = Step("together", "", reached[-1])
+    rows.append(_bar(len(steps), total, x(min(0.0, total.adds)), abs(total.adds) * scale, "sum"))
+    tall = _ROW * (len(steps) + 1)
+    zero = f'<line x1="{x(0):.1f}" y1="0" x2="{x(0):.1f}" y2="{tall}" class="axis"/>'
+    return _svg("".join([*rows, zero]), int(plot.left + plot.wide + 70), tall, label, css="waterfall")
+
+
+_ROW = 26
+
+
+def _bar(number: int, step: Step, left: float, wide: float, colour: str) -> str:
+    y = number * _ROW
+    words = f"{step.of}: {step.found}" if step.found else step.of
+    return (
+        f'<text x="0" y="{y + 17}">{escape(words)}</text>'
+        f'<rect x="{left:.1f}" y="{y + 5}" width="{max(wide, 1.0):.1f}" height="{_ROW - 10}" fill="{COLOURS[colour]}">'
+        f"<title>{escape(words)}: {step.adds:+.2f}</title></rect>"
+        f'<text x="{left + max(wide, 1.0) + 5:.1f}" y="{y + 17}">{step.adds:+.2f}</text>'
+    )
 
 
 def dots(agencies: Sequence[str], group: Sequence[str], *, label: str) -> Markup:

@@ -52,15 +52,21 @@ def write_report(
     return path
 
 
-def _page(context: Mapping[str, Any]) -> str:
-    environment = Environment(
+def environment() -> Environment:
+    """What pages of the record are made with: templates of this folder, every value escaped."""
+    made = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["count"] = lambda number: "" if number is None else f"{number:,}"
-    environment.filters["change"] = lambda number: f"{number:+,}" if number else "±0"
-    environment.filters["moment"] = lambda text: (text or "")[:16].replace("T", " ")
-    return environment.get_template(TEMPLATE).render(**context)
+    made.filters["count"] = lambda number: "" if number is None else f"{number:,}"
+    made.filters["change"] = lambda number: f"{number:+,}" if number else "±0"
+    made.filters["moment"] = lambda text: (text or "")[:16].replace("T", " ")
+    made.filters["percent"] = lambda share: f"{100 * share:.2f} %"
+    return made
+
+
+def _page(context: Mapping[str, Any]) -> str:
+    return environment().get_template(TEMPLATE).render(**context)
 
 
 def _context(

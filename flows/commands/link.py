@@ -15,10 +15,13 @@ from standard.errors import PublishError
 
 def link(
     people: Annotated[Path, typer.Argument(metavar="PEOPLE", help="Parquet or CSV, one row for each mention.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for edges, clusters and persons (Parquet).")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for edges, clusters and persons (Parquet).")] = None,
     columns: Annotated[
         Path | None, typer.Option("--columns", help="YAML: how the file's columns become the common ones.")
     ] = None,
+    draft_map: Annotated[
+        bool, typer.Option("--draft-map", help="Print a column map drafted from the header, and link nothing.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Link a table of persons in the common columns: persons.parquet says which mentions are one person.
@@ -27,9 +30,26 @@ def link(
 
     \b
     Example: kith link people.parquet --out linked
+    Example: kith link register.csv --draft-map > register.yaml
     Example: kith link register.csv --columns register.yaml --out linked --json
     """
     show_progress()
+    if draft_map:
+        return _draft(people, as_json=as_json)
+    if out is None:
+        raise typer.BadParameter("--out says where the links are to stand")
+    _link(people, out, columns, as_json=as_json)
+    return None
+
+
+def _draft(people: Path, *, as_json: bool) -> None:
+    from linkage.column_map import draft_column_map, map_as_yaml
+
+    drafted = draft_column_map(people)
+    answer({"columns": drafted.columns, "left_out": drafted.left_out}, text=map_as_yaml(drafted), as_json=as_json)
+
+
+def _link(people: Path, out: Path, columns: Path | None, *, as_json: bool) -> None:
     from linkage.link import link_people
     from linkage.people import read_column_map
 
@@ -58,19 +78,32 @@ def explain(
     home: HomeOption = HERE,
     people: Annotated[Path | None, typer.Option(help="A people table of `kith link` in place of the record's.")] = None,
     columns: Annotated[Path | None, typer.Option(help="Its column map.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with the picture of the weights.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say why two mentions are one person or not: what each comparison adds, and what the guard says; no value.
 
+    The weights add up to the weight of the pair, in the text, in --json and in the picture of --html.
+
     \b
     Example: kith explain hillside_schools/students/004211 valley_court/party/P1 --home exchange
+    Example: kith explain hillside_schools/students/004211 valley_court/party/P1 --html pair.html
     Example: kith explain a-17 b-203 --people people.parquet
     """
+    from flows.publishing import settings_of
     from linkage.explain import explain_pair
     from linkage.people import read_column_map
 
-    table_of_people = people or _people_of_the_record(home)
-    found = explain_pair(table_of_people, record_l, record_r, columns=read_column_map(columns) if columns else None)
+    mapped = read_column_map(columns) if columns else None
+    if people:
+        found = explain_pair(people, record_l, record_r, columns=mapped)
+    else:
+        links = _links_of_the_record(home)
+        found = explain_pair(links / "people.parquet", record_l, record_r, settings=settings_of(links))
+    if html:
+        from record.explanation import write_explanation
+
+        write_explanation(found, html)
     rows = [
         {"comparison": c.comparison, "level": c.level, "weight": round(c.weight, 2), "rarity": round(c.rarity, 2)}
         for c in found.comparisons
@@ -84,15 +117,16 @@ def explain(
         *(["the agency itself says that they are one person"] if found.stated else []),
         *guard,
         f"decision: {found.decision}",
+        *([f"picture: {html}"] if html else []),
     ]
     answer(asdict(found), text="\n".join(lines), as_json=as_json)
 
 
-def _people_of_the_record(home: Path) -> Path:
+def _links_of_the_record(home: Path) -> Path:
     from flows.publishing import links_of_the_record
 
     at = home_at(home)
     links = links_of_the_record(at)
     if links is None:
         raise PublishError("nothing is published yet", where=str(at.record), mend="publish with: kith run")
-    return links / "people.parquet"
+    return links
