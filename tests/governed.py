@@ -155,9 +155,11 @@ class World:
             return con.sql(decided.sql).to_arrow_table().to_pylist(), decided
 
 
-def world(root: Path, rows: dict[str, list[Row]] | None = None, **of_use: Any) -> World:
+def world(
+    root: Path, rows: dict[str, list[Row]] | None = None, who: dict[str, str] | None = None, **of_use: Any
+) -> World:
     """Publishes the rows (of the small county where none are given) and agrees on everything."""
     home, ledger = new_home(root / "home")
-    inputs = inputs_of(root / "in", ROWS if rows is None else {**ROWS, **rows}, WHO)
+    inputs = inputs_of(root / "in", ROWS if rows is None else {**ROWS, **rows}, WHO | (who or {}))
     publish(home, ledger, inputs, run_id="run-1", fence=1)
     return World(home, ledger, small_governance(home.root, **of_use), open_record(home))
