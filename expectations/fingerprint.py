@@ -7,6 +7,7 @@ import json
 
 from expectations.suites import expectations_of
 from mappings.declarations import Feed
+from mappings.layouts import Layout
 from mappings.load import Agency
 
 _WITHOUT_EFFECT = {"title", "source", "arrives", "unused_columns"}
@@ -29,9 +30,7 @@ def fingerprint_of(agency: Agency, feed: Feed) -> str:
             for name, found in agency.crosswalks.items()
             if name in crosswalks
         },
-        "layout": [
-            (field.name, field.start, field.end) for field in agency.layouts[feed.format.layout].fields
-        ] if feed.format.layout else [],
+        "layout": _layout_of(agency.layouts[feed.format.layout]) if feed.format.layout else [],
         "suites": {
             entity: [
                 expectation.model_dump(mode="json", exclude={"mend"}, exclude_defaults=True)
@@ -41,3 +40,9 @@ def fingerprint_of(agency: Agency, feed: Feed) -> str:
         },
     }  # fmt: skip
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _layout_of(layout: Layout) -> list[tuple[object, ...]]:
+    """What decides how a line is cut, and what makes it a record of which type."""
+    fields = [(f.name, f.start, f.end, *filter(None, (f.record, f.must_be))) for f in layout.fields]
+    return [*fields, *((record.name, record.least, record.most) for record in layout.records if record.least)]
