@@ -135,7 +135,7 @@ def read_declaration(path: Path, model: type[D], **given: object) -> D:
     except ValidationError as error:
         place, kind = _told(error)
         raise DeclarationError(
-            f"{'.'.join(str(p) for p in place)}: {kind}",
+            ": ".join(filter(None, [".".join(str(p) for p in place), kind])),
             where=f"{path}, line {document.line_of(place)}",
             mend=f"see {model.described_in}",
         ) from error
