@@ -179,7 +179,13 @@ def _run(home: Path, arguments: list[str]) -> tuple[int, list[list[str]]]:
 def _ended(command: list[str], *, stdout: int) -> subprocess.CompletedProcess[bytes]:
     try:
         return subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.DEVNULL, timeout=_SECONDS, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.DEVNULL,
+            timeout=_SECONDS,
+            check=False,
+            umask=0o077,
         )
     except subprocess.TimeoutExpired:
         raise ExchangeError(

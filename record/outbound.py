@@ -129,10 +129,12 @@ def _write(home: Home, snapshot: Snapshot, agency: str, building: Path, format_:
         of_agency = f'SELECT "table", source_key, person_id FROM {_table(snapshot, "person_source")}'
         _copy(con, f"{of_agency} WHERE agency = {literal(agency)}", own, "parquet")
         then = literal(before / _OWN) if before else f"(SELECT * FROM {literal(own)} WHERE false)"
-        feeds = {"persons": _PERSONS.format(own=literal(own), before=then)}
         seen = set(_read(before).manifest["extracts"]) if before else set()
-        if repaired := _corrections(home, snapshot, agency, [each for each in extracts if each not in seen]):
-            feeds["corrections"] = repaired
+        new = [each for each in extracts if each not in seen]
+        feeds = {
+            "persons": _PERSONS.format(own=literal(own), before=then),
+            "corrections": _corrections(home, snapshot, agency, new),
+        }
         stem = f"{agency}_{snapshot.snapshot_id}"
         files = [
             _feed(con, name, permit(name, rows), building / f"{stem}_{name}.{format_}", format_)
@@ -180,7 +182,8 @@ def _origins(snapshot: Snapshot, agency: str) -> str | None:
     """SQL of the rows of the agency that are published: feed, source_key, extract_id, record, line."""
     tables = [name for name, told in snapshot.manifest["tables"].items() if set(_ORIGIN) <= set(told["columns"])]
     columns = ", ".join(_ORIGIN[1:])
-    parts = [f"SELECT {columns} FROM {_table(snapshot, name)} WHERE agency_id = {literal(agency)}" for name in tables]
+    of_agency = f"agency_id = {literal(agency)} AND extract_id IS NOT NULL"
+    parts = [f"SELECT {columns} FROM {_table(snapshot, name)} WHERE {of_agency}" for name in tables]
     return " UNION ".join(parts) or None
 
 
@@ -193,7 +196,7 @@ def _extracts(con: duckdb.DuckDBPyConnection, snapshot: Snapshot, agency: str) -
     return [extract_id for (extract_id,) in rows]
 
 
-def _corrections(home: Home, snapshot: Snapshot, agency: str, extracts: Iterable[str]) -> str | None:
+def _corrections(home: Home, snapshot: Snapshot, agency: str, extracts: Iterable[str]) -> str:
     """SQL of what was put right in published rows of extracts that are new: `feed, key, line, element, repaired`."""
     found = [(each, home.batches / each / "findings.parquet") for each in extracts]
     parts = [
@@ -204,7 +207,8 @@ def _corrections(home: Home, snapshot: Snapshot, agency: str, extracts: Iterable
     ]
     origins = _origins(snapshot, agency)
     if not parts or origins is None:
-        return None
+        empty = ", ".join(f'NULL::VARCHAR AS "{name}"' for name in ("feed", "key", "line", "element", "repaired"))
+        return f"SELECT {empty} WHERE false"
     return (
         'SELECT DISTINCT o.feed, o.source_key AS "key", o.line, f.element, f.code AS repaired'
         f" FROM ({' UNION ALL '.join(parts)}) f JOIN ({origins}) o USING (extract_id, record)"
