@@ -25,7 +25,8 @@ from expectations.restrictions import restricted_references
 from flows.governed import governance_lines, versions_of
 from flows.lay_out_home import IDENTITY_SECRET
 from flows.run import Night
-from flows.status import all_outdated, late_feeds, older_declarations
+from flows.standing import late_feeds
+from flows.status import all_outdated, older_declarations
 from linkage.entities import people_from_entities
 from linkage.link import LinkageSettings, link_people
 from linkage.quality import linkage_quality
@@ -47,6 +48,8 @@ PROTECTED = "protected.parquet"
 """Beside the people: the mentions of which two persons must judge (record_id, reason)."""
 LINKS_VERSION = "links"
 """The manifest's name for the folder below links/ whose persons a snapshot shows."""
+INDEX = "index"
+"""The folder below links/ of what linkage keeps between runs (linkage.index); it can be removed at any time."""
 _DONE = "done.json"
 """Written last into a folder of links: with it the folder is whole, and is taken again where nothing changed."""
 
@@ -153,6 +156,7 @@ def _link(
     link_people(
         people, links, secret=read_identity_secret(night.home), settings=settings,
         known=known / "persons.parquet" if known else None, spent=spent, judgements=judgements,
+        index=night.home.links / INDEX,
     )  # fmt: skip
     for name in (people.name, PROTECTED):
         people.with_name(name).replace(links / name)
@@ -292,5 +296,5 @@ def _keep_links_of_the_record(home: Home) -> None:
     """Removes the links of earlier snapshots: they hold names, and nobody reads them any more."""
     kept = links_of_the_record(home)
     for folder in home.links.iterdir():
-        if folder != kept:
+        if folder != kept and folder.name != INDEX:
             shutil.rmtree(folder)

@@ -1,15 +1,28 @@
-"""Which pairs of records are worth comparing; a key that too many records share is left out and reported."""
+"""Which pairs of mentions are worth comparing: sorted block keys that are kept, and grow by what a delivery brings."""
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
 
 KEYS = Path(__file__).parent / "blocking.sql"
-log = logging.getLogger(__name__)
+PAIRS_AT_ONCE = 500_000
+FEW = 5_000
+_RULE_BITS = 6  # the rule stands in a key's first bits, what is left of the hash in the others
+_SHIFT = np.uint64(64 - _RULE_BITS)
+
+Slots = npt.NDArray[np.int32]
+Keys = npt.NDArray[np.uint64]
+Alive = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.int64]
+Pairs = npt.NDArray[np.int32]
+"""Shape (n, 2)."""
 
 
 @dataclass(frozen=True)
@@ -21,39 +34,215 @@ class SkippedBlocks:
     records: int
 
 
-def block(con: duckdb.DuckDBPyConnection, *, cap: int) -> list[SkippedBlocks]:
-    """Makes the tables `candidate` and, within it, `stated` (id_l < id_r, each pair once) from the table `mention`.
+@dataclass(frozen=True)
+class KeySegment:
+    """Block keys in order, and the slot of the mention that bears each; equal keys in the order of slots."""
+
+    keys: Keys
+    slots: Slots
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def ranges(self, keys: Keys) -> tuple[Places, Places]:
+        """Where each of the keys begins and how often it stands here."""
+        begin = np.searchsorted(self.keys, keys, "left")
+        return begin, np.searchsorted(self.keys, keys, "right") - begin
+
+
+def key_segment(keys: Keys, slots: Slots) -> KeySegment:
+    """Sorts keys and slots into a segment; a mention bears a key once."""
+    order = np.lexsort((slots, keys)) if len(slots) and np.any(np.diff(slots) < 0) else np.argsort(keys, kind="stable")
+    keys, slots = keys[order], slots[order]
+    first = np.ones(len(keys), bool)
+    first[1:] = (keys[1:] != keys[:-1]) | (slots[1:] != slots[:-1])
+    return KeySegment(keys[first], slots[first])
+
+
+def merged(segments: list[KeySegment], alive: Alive) -> KeySegment:
+    """One segment of several, without the keys of mentions that are gone."""
+    keys = np.concatenate([segment.keys for segment in segments])
+    slots = np.concatenate([segment.slots for segment in segments])
+    there = alive[slots]
+    return key_segment(keys[there], slots[there])
+
+
+@dataclass
+class Rules:
+    """The rules of blocking.sql by number, and the most mentions that may share one of their keys."""
+
+    cap: int = 200
+    """No rule may allow more."""
+    names: list[str] = field(default_factory=list)
+    caps: list[int] = field(default_factory=list)
+
+    def number(self, name: str, cap: int) -> int:
+        """The rule's number; a rule not met before gets the next."""
+        if name not in self.names:
+            self.names.append(name)
+            self.caps.append(min(cap, self.cap))
+        return self.names.index(name)
+
+    def of(self, keys: Keys) -> Places:
+        """The number of each key's rule."""
+        return (keys >> _SHIFT).astype(np.int64)
+
+    def cap_of(self, keys: Keys) -> Places:
+        """The cap of each key."""
+        return np.array(self.caps or [self.cap])[self.of(keys)]
+
+
+def keys_of(con: duckdb.DuckDBPyConnection, rules: Rules, slots: Slots) -> tuple[Keys, Slots]:
+    """The keys of the mentions in the table `mention`, in no order.
 
     Args:
-        con: Holds `mention`.
-        cap: Most records that may share one key, where the rule itself does not allow fewer.
+        con: Holds `mention`, whose ids count from 1.
+        rules: Learns the names of rules it has not met.
+        slots: The slot of each mention, by id.
     """
-    con.execute("CREATE OR REPLACE TEMP VIEW usable AS SELECT * FROM mention WHERE NOT placeholder")
-    con.execute("CREATE OR REPLACE TEMP VIEW with_form AS SELECT *, unnest(given_forms) AS form FROM usable")
-    keys = KEYS.read_text(encoding="utf-8")
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE block_key AS SELECT rule, cap, key, id FROM ({keys}) WHERE key IS NOT NULL"
-    )
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE block_size AS SELECT key, any_value(rule) AS rule, count(*) AS records, "
-        "least(max(cap), ?) AS cap FROM block_key GROUP BY key HAVING count(*) > 1",
-        [cap],
-    )
-    con.execute(
-        """CREATE OR REPLACE TEMP TABLE candidate AS
-        WITH kept AS (
-            SELECT key, id FROM block_key SEMI JOIN (SELECT key FROM block_size WHERE records <= cap) USING (key)
-        )
-        SELECT DISTINCT l.id AS id_l, r.id AS id_r FROM kept l JOIN kept r ON l.key = r.key AND l.id < r.id"""
-    )
-    con.execute(
-        """CREATE OR REPLACE TEMP TABLE stated AS
-        SELECT DISTINCT l.id AS id_l, r.id AS id_r FROM block_key l JOIN block_key r ON l.key = r.key AND l.id < r.id
-        SEMI JOIN block_size s ON s.key = l.key AND s.records <= s.cap
-        WHERE l.rule = 'same_as' AND r.rule = 'same_as'"""
-    )
-    skipped = con.sql(
-        "SELECT rule, count(*), sum(records)::BIGINT FROM block_size WHERE records > cap GROUP BY rule ORDER BY rule"
-    ).fetchall()
-    con.execute("DROP TABLE block_key; DROP TABLE block_size")
-    return [SkippedBlocks(*row) for row in skipped]
+    # Many rules read these: of few rows it is quicker to write them down, of many to read through.
+    kind = "TABLE" if len(slots) < FEW else "VIEW"
+    con.execute(f"CREATE TEMP {kind} usable AS SELECT * FROM mention WHERE NOT placeholder")
+    con.execute(f"CREATE TEMP {kind} with_form AS SELECT *, unnest(given_forms) AS form FROM usable")
+    sql = KEYS.read_text(encoding="utf-8")
+    con.execute(f"CREATE TEMP TABLE block_key AS SELECT rule, cap, key, id FROM ({sql}) WHERE key IS NOT NULL")
+    found = con.sql("FROM block_key").to_arrow_table()
+    con.execute(f"DROP TABLE block_key; DROP {kind} with_form; DROP {kind} usable")
+    if not found.num_rows:
+        return np.zeros(0, np.uint64), np.zeros(0, np.int32)
+    named = found["rule"].combine_chunks().dictionary_encode()
+    caps = pc.take(found["cap"], pc.index_in(pc.unique(named.indices), named.indices)).to_pylist()
+    of_rule = dict(zip(pc.unique(named.indices).to_pylist(), caps, strict=True))
+    numbers = [rules.number(name, of_rule[code]) for code, name in enumerate(named.dictionary.to_pylist())]
+    keys = found["key"].to_numpy() >> np.uint64(_RULE_BITS)
+    keys |= np.array(numbers, np.uint64)[named.indices.to_numpy()] << _SHIFT
+    return keys, slots[found["id"].to_numpy() - 1]
+
+
+@dataclass
+class BlockIndex:
+    """All block keys of the mentions in force."""
+
+    rules: Rules
+    segments: list[KeySegment] = field(default_factory=list)
+    dead: int = 0
+    """How many mentions have keys in the segments and are gone."""
+
+    def sizes(self, keys: Keys, alive: Alive, *, exact: bool = False) -> Places:
+        """How many mentions in force bear each key; unless `exact`, a number far above its cap may count some that are
+        gone."""
+        total = np.zeros(len(keys), np.int64)
+        for segment in self.segments:
+            total += segment.ranges(keys)[1]
+        if self.dead:
+            unsure = np.flatnonzero(exact | (total <= self.rules.cap_of(keys) + self.dead))
+            total[unsure] = np.bincount(self.members(keys[unsure], alive)[0], minlength=len(unsure))
+        return total
+
+    def members(self, keys: Keys, alive: Alive) -> tuple[Places, Slots]:
+        """The mentions in force that bear the keys: the place of the key in `keys`, and the slot."""
+        found = [self._members(segment, keys, alive) for segment in self.segments]
+        if not found:
+            return np.zeros(0, np.int64), np.zeros(0, np.int32)
+        return np.concatenate([place for place, _ in found]), np.concatenate([slots for _, slots in found])
+
+    def _members(
+        self, segment: KeySegment, keys: Keys, alive: Alive
+    ) -> tuple[Places, Slots]:
+        place, at = expanded(*segment.ranges(keys))
+        slots = segment.slots[at]
+        there = alive[slots]
+        return place[there], slots[there]
+
+    def pairs(
+        self, new: KeySegment, alive: Alive, *, at_once: int = PAIRS_AT_ONCE
+    ) -> Iterator[Pairs]:
+        """Pairs of a new mention with any other that shares a key within its cap, each once, in parts.
+
+        Args:
+            new: The keys of the new mentions; not yet among the segments.
+            alive: Which slots are in force, the new ones among them.
+            at_once: About how many pairs a part may have before doubles are taken out.
+        """
+        places, ends = self._shared(new, alive)
+        partners = [(new, places + 1, ends - places - 1)]
+        for segment in self.segments:
+            partners.append((segment, *segment.ranges(new.keys[places])))
+        counts = np.sum([count for _, _, count in partners], axis=0)
+        for part in _parts(new.slots[places], counts, at_once):
+            found = []
+            for segment, begin, count in partners:
+                owner, at = expanded(begin[part], count[part])
+                other = segment.slots[at]
+                there = alive[other]
+                found.append(packed_ends(new.slots[places[part]][owner[there]], other[there]))
+            yield unpacked(np.unique(np.concatenate(found)))
+
+    def _shared(self, new: KeySegment, alive: Alive) -> tuple[Places, Places]:
+        """The places of those new keys that others share, within the cap, and for each where the key ends."""
+        distinct, begin, count = runs(new.keys)
+        total = count + self.sizes(distinct, alive)
+        within = (total > 1) & (total <= self.rules.cap_of(distinct))
+        places = np.flatnonzero(np.repeat(within, count))
+        return places, np.repeat((begin + count)[within], count[within])
+
+    def skipped(self, alive: Alive) -> list[SkippedBlocks]:
+        """The keys that more mentions share than the cap, by rule."""
+        large = np.unique(np.concatenate([np.zeros(0, np.uint64), *map(self._large, self.segments)]))
+        sizes = self.sizes(large, alive, exact=True)
+        over = sizes > self.rules.cap_of(large)
+        numbers = self.rules.of(large)[over]
+        keys = np.bincount(numbers, minlength=len(self.rules.names))
+        records = np.bincount(numbers, weights=sizes[over], minlength=len(self.rules.names))
+        found = zip(self.rules.names, keys, records, strict=True)
+        return sorted((SkippedBlocks(n, int(k), int(r)) for n, k, r in found if k), key=lambda block: block.rule)
+
+    def _large(self, segment: KeySegment) -> Keys:
+        """Keys that may pass the cap: over all segments one must bear its share of it."""
+        if not len(segment):
+            return segment.keys
+        least = min([self.rules.cap, *self.rules.caps]) // max(1, len(self.segments))
+        return np.unique(segment.keys[least:][segment.keys[least:] == segment.keys[: len(segment) - least]])
+
+
+def runs(keys: Keys) -> tuple[Keys, Places, Places]:
+    """The different ones of sorted keys, where each begins, and how often it stands there."""
+    first = np.ones(len(keys), bool)
+    first[1:] = keys[1:] != keys[:-1]
+    begin = np.flatnonzero(first)
+    return keys[begin], begin, np.diff(begin, append=len(keys))
+
+
+def expanded(
+    begin: Places, count: Places
+) -> tuple[Places, Places]:
+    """Ranges written out: the number of the range, and the place."""
+    owner = np.repeat(np.arange(len(count)), count)
+    before = np.cumsum(count) - count
+    return owner, np.arange(len(owner)) - before[owner] + begin[owner]
+
+
+def _parts(slots: Slots, counts: Places, at_once: int) -> Iterator[Places]:
+    """The entries in parts with about so many pairs each; all of one mention in one part, or its pairs came twice."""
+    order = np.argsort(slots, kind="stable")
+    upto = np.cumsum(counts[order])
+    if not len(upto) or not upto[-1]:
+        return
+    cuts = np.searchsorted(upto, np.arange(at_once, upto[-1], at_once))
+    cuts = np.unique(np.searchsorted(slots[order], slots[order][cuts]))
+    yield from (part for part in np.split(order, cuts) if len(part))
+
+
+def packed_ends(one: Slots, other: Slots) -> Keys:
+    low, high = np.minimum(one, other).astype(np.uint64), np.maximum(one, other).astype(np.uint64)
+    return low << np.uint64(32) | high
+
+
+def packed(pairs: Pairs) -> Keys:
+    """Pairs of slots as one number each, the smaller slot first; in their order pairs are sorted."""
+    return packed_ends(pairs[:, 0], pairs[:, 1])
+
+
+def unpacked(numbers: Keys) -> Pairs:
+    """The pairs of `packed`."""
+    return np.column_stack([numbers >> np.uint64(32), numbers & np.uint64(0xFFFFFFFF)]).astype(np.int32)

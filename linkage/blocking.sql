@@ -5,7 +5,7 @@
 
 SELECT 'same_as' AS rule, 200 AS cap, hash(same_as) AS key, id FROM mention WHERE same_as IS NOT NULL
 UNION ALL SELECT 'same_as', 200, hash(record_id), id FROM mention
-    WHERE record_id IN (SELECT same_as FROM mention) AND same_as IS DISTINCT FROM record_id
+    WHERE same_as IS DISTINCT FROM record_id
 UNION ALL SELECT 'ssn', 100, hash('ssn', ssn), id FROM usable WHERE ssn IS NOT NULL
 UNION ALL SELECT 'student_id', 100, hash('student_id', student_id), id FROM usable WHERE student_id IS NOT NULL
 UNION ALL SELECT 'identifier', 100, hash('identifier', unnest(identifiers)), id FROM usable

@@ -9,8 +9,9 @@ import duckdb
 
 from linkage.guard import judge, levels_of, read_guard
 from linkage.link import LinkageSettings
+from linkage.model import prior_weight, read_model
 from linkage.people import ColumnMap, read_people
-from linkage.splink_model import prior_weight, read_model, score, scorer_of
+from linkage.score import score, scorer_of
 from linkage.standardise import standardise
 from standard.errors import LinkageError
 
@@ -67,11 +68,11 @@ def explain_pair(
         read_people(con, people, columns)
         standardise(con)
         _one_pair(con, record_l, record_r, people)
-        score(con, "asked", scorer_of(con, model), into="scored")
+        prior = prior_weight(int(con.sql("SELECT count(*) FROM mention").fetchall()[0][0]))
+        score(con, "asked", scorer_of(model, prior=prior), into="scored")
         judge(con, "scored", model, read_guard(), into="judged")
         found = con.sql("FROM judged")
         row = dict(zip(found.columns, found.fetchall()[0], strict=True))
-        prior = prior_weight(con)
     compared = tuple(
         ComparisonWeight(
             name, _level(levels, row[f"gamma_{name}"]), row[f"mw_{name}"] or 0.0, row.get(f"mw_tf_adj_{name}") or 0.0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import tempfile
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,18 +13,24 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from linkage.blocking import SkippedBlocks, block
-from linkage.clusters import cluster_table, component_table
-from linkage.guard import Guard, judge, read_guard
-from linkage.identity import Cause, assign_ids, note_changes
-from linkage.judgements import apply_judgements, note_judgements, place_judgements
-from linkage.people import ColumnMap, read_people
-from linkage.splink_model import Scorer, prior_weight, read_model, score, scorer_of
-from linkage.standardise import standardise
+from linkage.blocking import BlockIndex, Rules, SkippedBlocks, Slots
+from linkage.delivery import Clock, Delivered, Delivery, deliver
+from linkage.guard import read_guard
+from linkage.identity import Cause, note_changes
+from linkage.index import FORMER, LinkIndex
+from linkage.judgements import SCHEMA, note_judgements
+from linkage.kept import open_index, save
+from linkage.model import population, prior_weight, read_model
+from linkage.pairs import PairRules
+from linkage.people import COLUMNS, ColumnMap, read_people
+from linkage.region import Past
+from linkage.score import scorer_of
 from standard.declarations import Declared
-from store.home import connect
+from store.home import connect, literal
 
+KNOWN = pa.schema([("record_id", pa.string()), ("person_id", pa.string())])
 DEFAULT_MODEL = "2026-2"
 log = logging.getLogger(__name__)
 
@@ -81,6 +87,7 @@ def link_people(
     spent: Iterable[str] = (),
     columns: ColumnMap | None = None,
     judgements: pa.Table | None = None,
+    index: Path | None = None,
 ) -> Links:
     """Links the mentions of a people table into persons.
 
@@ -95,37 +102,32 @@ def link_people(
         spent: Ids of the past that are not in `known`; they are never given again.
         columns: How the file's columns become the common ones.
         judgements: What persons said of pairs (linkage.judgements.SCHEMA); it outranks weights and rules.
+        index: Folder of what is kept between runs. If it fits the links of `known`, only what changed since is scored;
+            else all is, and it is made anew.
 
     Raises:
         LinkageError: The people table or the model cannot be used, or judgements contradict each other.
     """
     chosen = settings or LinkageSettings()
-    model, guard = read_model(chosen.model), read_guard()
     into.mkdir(parents=True, exist_ok=True, mode=0o700)
-    clock = _Clock()
+    clock = Clock()
     with tempfile.TemporaryDirectory(dir=into, prefix=".spill-") as spill, _connect(chosen, Path(spill)) as con:
         missing = read_people(con, people, columns)
-        note_changes(con, _beside(known, "people.parquet"))
-        standardise(con)
-        con.execute("DROP TABLE people")
-        clock.lap("standardise")
-        skipped = block(con, cap=chosen.block_cap)
-        clock.lap("block")
-        how = _Rules(scorer_of(con, model), model, guard, chosen)
-        _edges(con, "candidate", how, into="edge", least_weight=chosen.review_weight)
-        place_judgements(con, judgements)
-        _add_edges(con, "FROM judged_pair", how)
-        apply_judgements(con)
-        clock.lap("score")
-        _complete_components(con, how)
-        cluster_table(con, most=chosen.most_records, prior=prior_weight(con))
-        clock.lap("cluster")
-        _known(con, known)
-        note_judgements(con, _beside(known, "judgements.parquet"))
-        assign_ids(con, secret=secret, spent=spent, cause=_cause(known, chosen))
-        clock.lap("ids")
-        counts = _write(con, into)
+        stamp = _stamp(con, chosen)
+        kept = _kept(index, known, stamp, chosen)
+        removed = _find_difference(con, kept, known, Path(spill))
+        clock.lap("read")
+        judged = _judgements(con, judgements, _beside(known, "judgements.parquet"))
+        delivery = Delivery(removed, con.sql("FROM change").to_arrow_table(), judged)
+        past = Past(secret, set(spent), _cause(known, chosen), *(() if kept.people else _known(known)))
+        done = deliver(kept, con, delivery, how=pair_rules(chosen, stamp["population"]), past=past, clock=clock)
+        counts = _write(con, into, kept, done)
         clock.lap("write")
+    if index is not None:
+        kept.stamp = stamp | {"links": into.name}
+        save(kept, index)
+        clock.lap("keep")
+    skipped = kept.blocks.skipped(kept.alive)
     links = Links(into=into, missing_columns=missing, skipped_blocks=skipped, seconds=clock.laps, **counts)
     _write_facts(links, chosen)
     log.info("linked %d people: %d pairs, %d persons", links.people, links.pairs, links.persons)
@@ -139,17 +141,6 @@ def link_file(
     return link_people(people, into, secret=b"kith link", settings=settings, columns=columns)
 
 
-class _Clock:
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.laps[name] = round(now - self._last, 3)
-        self._last = now
-
-
 def _connect(settings: LinkageSettings, spill: Path) -> duckdb.DuckDBPyConnection:
     spill.chmod(0o700)
     con = connect(temp=spill, memory_limit=settings.memory, threads=settings.threads)
@@ -157,44 +148,86 @@ def _connect(settings: LinkageSettings, spill: Path) -> duckdb.DuckDBPyConnectio
     return con
 
 
-@dataclass(frozen=True)
-class _Rules:
-    """All that decides about a pair."""
-
-    scorer: Scorer
-    model: dict[str, Any]
-    guard: Guard
-    settings: LinkageSettings
-
-
-def _edges(
-    con: duckdb.DuckDBPyConnection, pairs: str, how: _Rules, *, into: str, least_weight: float | None = None
-) -> None:
-    """Scores, judges and decides pairs."""
-    score(con, pairs, how.scorer, into="scored", least_weight=least_weight)
-    judge(con, "scored", how.model, how.guard, into="judged")
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {into} AS SELECT *, {how.settings.decide_sql} AS decision FROM judged")
-    con.execute("DROP TABLE scored; DROP TABLE judged")
+def _stamp(con: duckdb.DuckDBPyConnection, settings: LinkageSettings) -> dict[str, Any]:
+    """What an index must fit; anything else than before, and all is scored anew."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*")):
+        if path.suffix in (".py", ".sql", ".yaml", ".csv", ".json"):
+            digest.update(path.read_bytes())
+    people = int(con.sql("SELECT count(*) FROM people").fetchall()[0][0])
+    return {
+        "code": digest.hexdigest(),
+        "settings": settings.model_dump(),
+        "population": population(people),
+        "duckdb": duckdb.__version__,
+    }
 
 
-def _complete_components(con: duckdb.DuckDBPyConnection, how: _Rules) -> None:
-    """Compares within a component also the pairs that no key brought together: a veto between them must be known."""
-    component_table(con)
-    within = f"""SELECT l.id AS id_l, r.id AS id_r
-        FROM component l JOIN component r ON l.component = r.component AND l.id < r.id
-        WHERE l.size BETWEEN 3 AND {how.settings.most_records}"""
-    _add_edges(con, within, how)
+def _kept(folder: Path | None, known: Path | None, stamp: dict[str, Any], settings: LinkageSettings) -> LinkIndex:
+    """The index kept in a folder, if it fits, or an empty one."""
+    rules = Rules(cap=settings.block_cap)
+    if folder is not None and known is not None:
+        found = open_index(folder, stamp | {"links": known.parent.name}, rules)
+        if found is not None and 2 * found.people >= len(found.mentions):  # else more is dead than alive
+            return found
+    return LinkIndex(blocks=BlockIndex(rules))
 
 
-def _add_edges(con: duckdb.DuckDBPyConnection, pairs: str, how: _Rules) -> None:
-    """Scores the pairs of a query that are no edges yet, whatever their weight."""
+def hash_people(con: duckdb.DuckDBPyConnection) -> None:
+    """Adds to the table `people` the hashes `_record` (of record_id) and `_content` (of the rest of the row)."""
+    row = ", ".join(name for name in COLUMNS if name != "record_id")
     con.execute(
-        f"""CREATE OR REPLACE TEMP TABLE uncompared AS
-        SELECT id_l, id_r FROM ({pairs}) ANTI JOIN edge USING (id_l, id_r)"""
+        "CREATE OR REPLACE TEMP TABLE people AS "
+        f"SELECT *, hash(record_id) AS _record, hash({row}) AS _content FROM people"
     )
-    _edges(con, "uncompared", how, into="inner_edge")
-    con.execute("INSERT INTO edge BY NAME SELECT * FROM inner_edge")
-    con.execute("DROP TABLE inner_edge; DROP TABLE uncompared")
+
+
+def _find_difference(con: duckdb.DuckDBPyConnection, kept: LinkIndex, known: Path | None, spill: Path) -> Slots:
+    """Makes `delivered`, what of `people` is new or other than kept, and `change`; returns what is not in force now."""
+    hash_people(con)
+    hashes = con.sql("SELECT _record, _content FROM people").fetchnumpy()
+    is_new, removed = kept.difference(hashes["_record"], hashes["_content"])
+    before = _beside(known, "people.parquet")
+    if kept.people:
+        con.register("is_new", pa.table({"_record": hashes["_record"][is_new]}))
+        con.register("is_gone", pa.table({"_record": kept.record[removed]}))
+        con.execute("CREATE OR REPLACE TEMP TABLE people AS SELECT p.* FROM people p SEMI JOIN is_new USING (_record)")
+        before = before and _restricted(con, before, spill / "before.parquet")
+        con.unregister("is_new")
+        con.unregister("is_gone")
+    note_changes(con, before)
+    con.execute("ALTER TABLE people RENAME TO delivered")
+    return removed
+
+
+def _restricted(con: duckdb.DuckDBPyConnection, people: Path, into: Path) -> Path:
+    """The rows of a people table whose mentions came again in another form, or are gone."""
+    wanted = "SELECT _record FROM is_new UNION ALL FROM is_gone"
+    _copy(con, f"FROM read_parquet({literal(people)}) WHERE hash(record_id) IN ({wanted})", into)
+    return into
+
+
+def _judgements(con: duckdb.DuckDBPyConnection, judgements: pa.Table | None, before: Path | None) -> pa.Table:
+    """Judgements in force; those that are new or taken back are noted in `change`."""
+    given = SCHEMA.empty_table() if judgements is None else judgements.cast(SCHEMA)
+    con.register("given_judgements", given)
+    con.execute("CREATE OR REPLACE TEMP TABLE judgement AS FROM given_judgements")
+    con.unregister("given_judgements")
+    note_judgements(con, before)
+    return given
+
+
+def pair_rules(settings: LinkageSettings, people: int) -> PairRules:
+    """What scores and decides pairs of a table of so many people."""
+    model = read_model(settings.model)
+    return PairRules(
+        scorer=scorer_of(model, prior=prior_weight(people)),
+        model=model,
+        guard=read_guard(),
+        decide_sql=settings.decide_sql,
+        review_weight=settings.review_weight,
+        most_records=settings.most_records,
+    )
 
 
 def _beside(known: Path | None, name: str) -> Path | None:
@@ -210,52 +243,51 @@ def _cause(known: Path | None, settings: LinkageSettings) -> Cause | None:
     return Cause.MODEL if before.get("model", settings.model) != settings.model else None
 
 
-def _known(con: duckdb.DuckDBPyConnection, known: Path | None) -> None:
-    source = "read_parquet(?)" if known else "(SELECT NULL::VARCHAR AS record_id, NULL::VARCHAR AS person_id LIMIT 0)"
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE known AS SELECT record_id, person_id FROM {source}",
-        [str(known)] if known else [],
-    )
-    if former := _beside(known, "former.parquet"):
-        con.execute("CREATE OR REPLACE TEMP TABLE former AS FROM read_parquet(?)", [str(former)])
+def _known(known: Path | None) -> tuple[pa.Table, pa.Table]:
+    """The ids that records bear, and those they bore before."""
+    persons = pq.read_table(known, columns=["record_id", "person_id"]) if known else KNOWN.empty_table()
+    former = _beside(known, "former.parquet")
+    return persons, pq.read_table(former) if former else FORMER.empty_table().drop_columns("_record")
 
 
-def _write(con: duckdb.DuckDBPyConnection, into: Path) -> dict[str, int]:
+def _write(con: duckdb.DuckDBPyConnection, into: Path, kept: LinkIndex, done: Delivered) -> dict[str, int]:
+    """Writes all that is kept as tables by record_id."""
+    slots = kept.slots()
+    records = kept.mentions.take(slots, ["record_id"])["record_id"] if len(slots) else pa.array([], pa.string())
+    con.register("placed", pa.table({"slot": slots, "record_id": records, "person_id": kept.person_ids(slots)}))
+    con.register("kept_edge", pa.concat_tables(kept.edges.in_force(), promote_options="default"))
+    con.register("happened", done.events)
+    con.register("former_ids", kept.former)
     con.execute(
         """CREATE OR REPLACE TEMP TABLE best AS
         SELECT id, max(weight) AS weight, bool_and(stated) AS stated, bool_or(judged) AS judged FROM (
-            SELECT id_l AS id, weight, stated, judged FROM edge WHERE decision = 'link'
-            UNION ALL SELECT id_r, weight, stated, judged FROM edge WHERE decision = 'link') GROUP BY id"""
+            SELECT id_l AS id, weight, stated, judged FROM kept_edge WHERE decision = 'link'
+            UNION ALL SELECT id_r, weight, stated, judged FROM kept_edge WHERE decision = 'link') GROUP BY id"""
     )
-    _copy(
-        con,
-        """SELECT m.record_id, p.person_id, b.weight,
+    for name, query in _ARTEFACTS.items():
+        _copy(con, query, into / f"{name}.parquet")
+    linked, review, vetoed, persons = con.sql(
+        """SELECT count(*) FILTER (decision = 'link'), count(*) FILTER (decision = 'review'), count(veto),
+            (SELECT count(DISTINCT person_id) FROM placed) FROM kept_edge"""
+    ).fetchall()[0]
+    return {"people": len(slots), "pairs": done.compared, "linked": linked, "review": review, "vetoed": vetoed,
+            "persons": persons}  # fmt: skip
+
+
+_ARTEFACTS = {
+    "persons": """SELECT p.record_id, p.person_id, b.weight,
             CASE WHEN b.id IS NULL THEN 'single' WHEN b.judged THEN 'judged' WHEN b.stated THEN 'agency'
                 ELSE 'scored' END AS how
-        FROM mention m JOIN cluster c USING (id) JOIN person_of p USING (cluster) LEFT JOIN best b USING (id)
-        ORDER BY m.record_id""",
-        into / "persons.parquet",
-    )
-    _copy(
-        con,
-        """SELECT m.record_id, first.record_id AS cluster
-        FROM mention m JOIN cluster c USING (id) JOIN mention first ON first.id = c.cluster ORDER BY m.record_id""",
-        into / "clusters.parquet",
-    )
-    _copy(
-        con,
-        """SELECT l.record_id AS record_l, r.record_id AS record_r, e.* EXCLUDE (id_l, id_r)
-        FROM edge e JOIN mention l ON l.id = e.id_l JOIN mention r ON r.id = e.id_r ORDER BY record_l, record_r""",
-        into / "edges.parquet",
-    )
-    for table, name in (("person_event", "events"), ("former", "former"), ("judgement", "judgements")):
-        _copy(con, f"FROM {table} ORDER BY ALL", into / f"{name}.parquet")
-    names = ("people", "pairs", "linked", "review", "vetoed", "persons")
-    row = con.sql(
-        """SELECT (SELECT count(*) FROM mention), (SELECT count(*) FROM candidate), count(*) FILTER (decision = 'link'),
-            count(*) FILTER (decision = 'review'), count(veto), (SELECT count(*) FROM person_of) FROM edge"""
-    ).fetchall()[0]
-    return dict(zip(names, row, strict=True))
+        FROM placed p LEFT JOIN best b ON b.id = p.slot ORDER BY p.record_id""",
+    "clusters": """SELECT record_id, min(record_id) OVER (PARTITION BY person_id) AS cluster FROM placed
+        ORDER BY record_id""",
+    "edges": """SELECT l.record_id AS record_l, r.record_id AS record_r, e.* EXCLUDE (id_l, id_r, blocked)
+        FROM kept_edge e JOIN placed l ON l.slot = e.id_l JOIN placed r ON r.slot = e.id_r
+        ORDER BY record_l, record_r""",
+    "events": "FROM happened ORDER BY ALL",
+    "former": "SELECT * EXCLUDE (_record) FROM former_ids ORDER BY ALL",
+    "judgements": "FROM judgement ORDER BY ALL",
+}
 
 
 def _copy(con: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:

@@ -12,7 +12,7 @@ import duckdb
 import sqlalchemy as sa
 
 from linkage.guard import levels_of
-from linkage.splink_model import read_model
+from linkage.model import read_model
 from store import ledger as tables
 from store.home import connect, literal
 from store.ledger import Ledger, now

@@ -18,7 +18,10 @@ LISTS = {
 
 def standardise(con: duckdb.DuckDBPyConnection) -> None:
     """Makes the table `mention` (one row a record, integer id in the order of record_id) from the table `people`."""
+    there = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()}
     for table, file in LISTS.items():
+        if table in there:
+            continue
         con.execute(
             f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * FROM read_csv(?, all_varchar = true, header = true)",
             [str(FOLDER / file)],

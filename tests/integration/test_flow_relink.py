@@ -12,7 +12,7 @@ from flows.cli import app
 from flows.night import run_night
 from flows.terminal import run_command_line
 from linkage.link import LinkageSettings
-from linkage.splink_model import read_model
+from linkage.model import read_model
 from record.reader import open_record
 from tests.exchange import MONDAY, PARTIES, SmallExchange, small_exchange
 

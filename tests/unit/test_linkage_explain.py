@@ -10,7 +10,7 @@ import pytest
 from linkage.evaluate import Score, evaluate, evaluate_edges
 from linkage.explain import explain_pair
 from linkage.link import LinkageSettings
-from linkage.splink_model import read_model
+from linkage.model import read_model
 from standard.errors import LinkageError
 from tests.linkage_tables import edge, linked, person, person_ids
 

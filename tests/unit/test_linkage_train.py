@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from linkage.link import LinkageSettings
-from linkage.splink_model import read_model
+from linkage.model import read_model
 from linkage.train import train_model
 from tests.linkage_tables import edge, linked, person, write_people
 

@@ -1,0 +1,88 @@
+"""Pairs of kept mentions scored, judged and decided: a part of them at a time, whatever the number of mentions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from linkage.blocking import Pairs
+from linkage.guard import Guard, judge
+from linkage.index import Mentions
+from linkage.score import Scorer, both_sides
+
+PAIRS_AT_ONCE = 500_000
+FEW = 20_000
+
+
+@dataclass(frozen=True)
+class PairRules:
+    """All that decides about a pair."""
+
+    scorer: Scorer
+    model: dict[str, Any]
+    guard: Guard
+    decide_sql: str
+    """The decision over the columns weight, stated, veto and doubt."""
+    review_weight: float
+    most_records: int
+
+    @property
+    def stated(self) -> str:
+        """SQL: whether the agency itself says that both are one."""
+        return self.guard.facts["stated"]
+
+
+def score_pairs(
+    con: duckdb.DuckDBPyConnection,
+    mentions: Mentions,
+    pairs: Pairs,
+    how: PairRules,
+    *,
+    least_weight: float | None = None,
+) -> pa.Table:
+    """Edges of pairs: the columns of edges.parquet, but with slots as id_l and id_r, in the order of record_id.
+
+    Args:
+        con: Where the work is done.
+        mentions: The pairs' mentions.
+        pairs: Slots.
+        how: Scores and decides.
+        least_weight: Pairs below it are left out, unless the agency itself states them.
+    """
+    parts = np.array_split(pairs, max(1, -(-len(pairs) // PAIRS_AT_ONCE)))
+    edges = [_score_part(con, mentions, part, how, least_weight) for part in parts]
+    return pa.concat_tables(edges)
+
+
+def _score_part(
+    con: duckdb.DuckDBPyConnection, mentions: Mentions, pairs: Pairs, how: PairRules, least_weight: float | None
+) -> pa.Table:
+    left, right = _in_record_order(mentions, pairs)
+    columns = [*how.scorer.columns, "record_id", "same_as"]
+    both = both_sides(mentions.take(left, columns), mentions.take(right, columns), id_l=left, id_r=right)
+    con.register("both_sides", both)
+    rows = f"(SELECT *, {how.stated} AS stated FROM both_sides)"
+    query = how.scorer.sql(rows, least_weight=least_weight, staged=len(pairs) > FEW)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE scored AS {query}")
+    con.unregister("both_sides")
+    ends = con.sql("SELECT DISTINCT unnest([id_l, id_r]) AS id FROM scored ORDER BY id").fetchnumpy()["id"]
+    mention = mentions.take(np.asarray(ends, np.int32))
+    con.register("scored_mention", mention.append_column("id", pa.array(ends, pa.int32())))
+    con.execute("CREATE OR REPLACE TEMP VIEW mention AS FROM scored_mention")
+    judge(con, "scored", how.model, how.guard, into="judged")
+    edges = con.sql(f"SELECT *, {how.decide_sql} AS decision FROM judged").to_arrow_table()
+    con.execute("DROP VIEW mention; DROP TABLE scored; DROP TABLE judged")
+    con.unregister("scored_mention")
+    return edges
+
+
+def _in_record_order(mentions: Mentions, pairs: Pairs) -> tuple[Any, Any]:
+    one, other = pairs[:, 0], pairs[:, 1]
+    names = [mentions.take(side, ["record_id"])["record_id"] for side in (one, other)]
+    wrong = np.asarray(pc.greater(*names))
+    return np.where(wrong, other, one), np.where(wrong, one, other)
