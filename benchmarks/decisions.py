@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from benchmarks.cedar_engine import CedarEngine
-from benchmarks.random_requests import random_governance, random_request
+from benchmarks.random_requests import random_governance, random_requests
 from demo.governed import EVIDENCE, sign_all, write, write_parties
 from governance import draft
 from governance.apply import decision_table
@@ -49,7 +49,7 @@ def compare(requests: int, *, seed: int, worlds: int = 100) -> tuple[Counter[str
     for number in range(worlds):
         governance, policy = random_governance(random)
         wanted = requests // worlds + (number < requests % worlds)
-        asked = [random_request(random, governance, policy) for _ in range(wanted)]
+        asked = random_requests(random, governance, policy, wanted)
         terms = terms_of(governance, policy)
         own = [decide(terms, request) for request in asked]
         second = CedarEngine(governance, policy).allowed(asked)

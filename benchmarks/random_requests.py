@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -98,11 +99,18 @@ def _policy(random: Random, use: Agreement, recipient: str) -> Policy:
     )  # fmt: skip
 
 
-def random_request(random: Random, governance: Governance, policy: Policy) -> Request:
-    """A request about any column, agency and subject; often all but one of its attributes would be allowed."""
+def random_requests(random: Random, governance: Governance, policy: Policy, number: int) -> list[Request]:
+    """Requests about any column, agency and subject; of many all but one attribute would be allowed."""
+    chosen = policy.chosen()
+    return [_random_request(random, governance, policy, chosen) for _ in range(number)]
+
+
+def _random_request(
+    random: Random, governance: Governance, policy: Policy, columns: Mapping[str, list[str]]
+) -> Request:
     use = governance.filed[policy.agreement].agreement
     table = random.choice(list(policy.columns) if random.random() < _RIGHT else list(column_classes()))
-    chosen = policy.chosen().get(table) or list(column_classes()[table])
+    chosen = columns.get(table) or list(column_classes()[table])
     column = random.choice(chosen) if random.random() < _RIGHT else random.choice(["no_such", *column_classes()[table]])
     agency = random.choice(use.parties.discloser if random.random() < _RIGHT else ["hub", "nobody_known", *SECTORS])
     sensitivity = random.choice(use.classes) if random.random() < _RIGHT else random.choice(list(Sensitivity))
