@@ -19,7 +19,7 @@ from expectations.suites import Check
 from standard.errors import AccountError
 from store.home import quoted
 
-ROWS_AT_ONCE = 200_000
+ROWS_AT_ONCE = 100_000
 """Rows of a relation, or distinct values of its columns, that are in memory as a data frame at one time."""
 
 _COUNTS = {"result_format": "BASIC", "partial_unexpected_count": 0, "exclude_unexpected_values": True}

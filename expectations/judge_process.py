@@ -34,10 +34,11 @@ class JudgeProcess:
             spill: A folder below the home for what does not fit into its memory.
         """
         command = [sys.executable, "-W", "ignore", "-m", __name__, str(spill)]
-        # What its libraries say of an error may hold a value.
+        # What its libraries say of an error may hold a value. Arrow's own pool keeps the memory of a large batch.
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env=os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"},
+        )  # fmt: skip
         self._turns = ThreadPoolExecutor(max_workers=1)
 
     def close(self) -> None:
