@@ -17,6 +17,7 @@ import duckdb
 from expectations import dispositions
 from expectations.compile import Outcome, disagreements, run_checks
 from expectations.dispositions import Standing, States
+from expectations.history import HELD, damage_by_history
 from expectations.relation import make_relation
 from expectations.suites import Check
 from mappings.declarations import Feed
@@ -109,6 +110,7 @@ def check_batch(
     standing = dispositions.read_standing(ledger, extract, batch.folder.parent)
     with _told_without_values(batch), connect(temp=batch.folder / ".spill") as con:
         dispositions.open_batch(con, batch, feed, states)
+        batch = _compared(con, batch, feed, before)
         held = batch.hold if batch.hold not in overrule else None
         if held == "unlisted":
             # No manifest has to prove whole what a later file has already replaced.
@@ -171,6 +173,13 @@ def _agree(batch: Batch, judged: _Judged) -> None:
             where=f"extract {batch.extract.extract_id}",
             mend="report it; nothing of this extract is used",
         )
+
+
+def _compared(con: duckdb.DuckDBPyConnection, batch: Batch, feed: Feed, before: Path | None) -> Batch:
+    """The batch with what the rows in force prove about the file, held where that is an error."""
+    found = damage_by_history(con, batch, feed, before) if batch.hold is None else []
+    worst = any(finding.severity is Severity.ERROR for finding in found)
+    return replace(batch, findings=(*batch.findings, *found), hold=HELD if worst else batch.hold)
 
 
 def _hold(

@@ -44,6 +44,7 @@ MENDS = {
     "no_parent": "send the record after the one it belongs to, and that one in a form that can be read",
     "bad_json": "send one whole JSON value a line, in which no name stands twice",
     "truncated": "send the whole file again",
+    "spreadsheet_damage": "send the file as exported, not as a spreadsheet saved it: it changed numbers or dates",
     "wrong_sender": "check which agency's file this is",
     "layout": "send the file in the agreed layout, or declare the new one",
     "empty": "send the file again: it holds nothing, not even a header",

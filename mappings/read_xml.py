@@ -20,7 +20,7 @@ from mappings.text_stream import TextStream
 
 _Element = Any
 _ROWS = 1 << 13
-_BLOCKS_OPEN = 16
+_BLOCKS_OPEN = 6
 """Blocks (megabytes) after which one record, or one element that records take something from, is no real one."""
 _MOST_KEPT = 10_000
 """Elements that may be kept beside the records of one parent because they take something from them."""
@@ -35,7 +35,7 @@ def read_xml(path: Path, feed: Feed) -> Reading:
     """Opens an XML file; each element at one of the feed's places is a record, `_line` the line on which it begins.
 
     A file that is not well-formed, has a document type, or has another root is held; so is one with a record of more
-    than sixteen megabytes.
+    than six megabytes.
     """
     reading = Reading(feed.columns, iter(()))
     stream = TextStream(path, _encoding(path, feed))
