@@ -18,7 +18,7 @@ from flows.failures import failure_of
 from flows.lay_out_home import IDENTITY_SECRET
 from flows.settings import Settings, agency_folders, load_agency_of, load_settings, open_home_ledger
 from flows.status import older_declarations, outdated_feeds
-from flows.timetable import next_due
+from flows.timetable import cadence_of
 from mappings.load import Agency
 from record.snapshot import current_snapshot, verify
 from standard.errors import DeclarationError, ExchangeError
@@ -178,8 +178,8 @@ def _declarations(home: Home, settings: Settings, agency: Agency) -> Sign:
 
 
 def _schedule(agency: Agency, now: datetime) -> str:
-    lines = {feed.arrives.schedule for feed in agency.feeds.values() if feed.arrives.schedule}
-    if not lines:
+    cadences = [cadence for name in agency.feeds if (cadence := cadence_of(agency, name))]
+    if not cadences:
         return "no feed declares when it arrives; kith serve runs it with the whole exchange"
-    first = min(next_due(line, timezone=agency.timezone, now=now) for line in lines)
+    first = min(cadence.next_due(now) for cadence in cadences)
     return f"next due {first:%Y-%m-%d %H:%M} {agency.timezone}"

@@ -9,8 +9,8 @@ from connectors.database import Database
 from connectors.doors import open_door
 from connectors.sources import FilesSource, Secrets
 from flows.run import Night
-from flows.status import late_feeds
-from flows.timetable import grace_of, last_due
+from flows.standing import late_feeds
+from flows.timetable import cadence_of
 from mappings.load import Agency
 from receipts.owed import describe_delivery, owed_receipts
 from receipts.write import Written, note_sent, unsent_receipts, write_receipt
@@ -50,10 +50,9 @@ def overdue_feeds(ledger: Ledger, agency: Agency, *, now: datetime) -> list[dict
 
 
 def _due(agency: Agency, feed: str, now: datetime) -> str:
-    arrives = agency.feeds[feed].arrives
-    assert arrives.schedule is not None  # a feed without a schedule is never late
-    due = last_due(arrives.schedule, timezone=agency.timezone, now=now - grace_of(arrives.grace))
-    return due.isoformat(timespec="minutes")
+    cadence = cadence_of(agency, feed)
+    assert cadence is not None  # a feed without a schedule is never late
+    return cadence.last_due(now - cadence.grace).isoformat(timespec="minutes")
 
 
 def receipts_folder(agency: Agency) -> tuple[str, str] | None:

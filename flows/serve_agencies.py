@@ -34,7 +34,9 @@ def serve_agencies(home: Home, settings: Settings, agencies: Mapping[str, Agency
 
 def schedules_of(agency: Agency) -> list[Schedule]:
     """The hours at which any of an agency's feeds is due, in its time zone."""
-    lines = sorted({feed.arrives.schedule for feed in agency.feeds.values() if feed.arrives.schedule})
+    own = {feed.arrives.schedule for feed in agency.feeds.values() if feed.arrives.schedule}
+    of_calendars = {period.schedule for calendar in agency.calendars.values() for period in calendar.periods}
+    lines = sorted(own | {line for line in of_calendars if line})
     return [Cron(line, timezone=agency.timezone) for line in lines]
 
 

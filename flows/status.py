@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from expectations.fingerprint import fingerprint_of
 from flows.failures import from_json
-from flows.timetable import grace_of, is_late, last_due, next_due
+from flows.standing import Standing, read_standings
 from mappings.load import Agency
 from store.extracts import Holds, Status
 from store.home import Home
@@ -30,7 +30,8 @@ class ExchangeStatus:
     runs: list[Row]
     """run_id, started_at, finished_at, state (running, finished, failed, dead), last_stage (begun), failures."""
     feeds: list[Row]
-    """agency, feed, last_arrival, due (last), next, late (True, False; None where no schedule is declared)."""
+    """agency, feed, last_arrival, due (last), next, late (True, False; None where no schedule is declared), stands
+    (late, silent, early, short), rows (of the newest delivery), rows_usual."""
     held: list[Row]
     """extract_id, agency, feed, name, as_of, reason."""
     waiting: list[Row]
@@ -48,19 +49,13 @@ def read_status(home: Home, ledger: Ledger, agencies: Mapping[str, Agency], *, n
     with ledger.reading() as connection:
         return ExchangeStatus(
             runs=_runs(connection, held=is_held(home)),
-            feeds=_feeds(connection, agencies, now),
+            feeds=[_feed(each) for each in read_standings(connection, agencies, now)],
             held=_held(connection),
             waiting=_extracts(connection, [Status.LANDED, Status.MAPPED, Status.CHECKED]),
             left=_left(connection),
             outdated=all_outdated(ledger, agencies),
             snapshot=_last_snapshot(connection),
         )
-
-
-def late_feeds(ledger: Ledger, agencies: Mapping[str, Agency], *, now: datetime) -> dict[tuple[str, str], bool | None]:
-    """(agency, feed) -> whether it is late; None where no schedule is declared."""
-    with ledger.reading() as connection:
-        return {(row["agency"], row["feed"]): row["late"] for row in _feeds(connection, agencies, now)}
 
 
 def all_outdated(ledger: Ledger, agencies: Mapping[str, Agency]) -> list[str]:
@@ -127,28 +122,14 @@ def _last_stage(connection: sa.Connection, run_id: str) -> str | None:
     return " ".join(str(part) for part in (row["agency"], row["feed"], row["name"], row["state"]) if part)
 
 
-def _feeds(connection: sa.Connection, agencies: Mapping[str, Agency], now: datetime) -> list[Row]:
-    newest = sa.select(extract.c.agency, extract.c.feed, sa.func.max(extract.c.received_at).label("at"))
-    came = {(r.agency, r.feed): r.at for r in connection.execute(newest.group_by(extract.c.agency, extract.c.feed))}
-    return [
-        _feed(agency, feed_name, came.get((name, feed_name)), now)
-        for name, agency in agencies.items()
-        for feed_name in agency.feeds
-    ]
-
-
-def _feed(agency: Agency, feed_name: str, arrived: str | None, now: datetime) -> Row:
-    row: Row = {"agency": agency.agency, "feed": feed_name, "last_arrival": arrived}
-    arrives = agency.feeds[feed_name].arrives
-    if not arrives.schedule:
-        return row | {"due": None, "next": None, "late": None}
-    last = datetime.fromisoformat(arrived) if arrived else None
-    cron, zone, grace = arrives.schedule, agency.timezone, grace_of(arrives.grace)
-    return row | {
-        "due": last_due(cron, timezone=zone, now=now).isoformat(timespec="minutes"),
-        "next": next_due(cron, timezone=zone, now=now).isoformat(timespec="minutes"),
-        "late": is_late(cron, timezone=zone, grace=grace, last_arrival=last, now=now),
-    }
+def _feed(standing: Standing) -> Row:
+    return {
+        "agency": standing.agency, "feed": standing.feed, "late": standing.late, "stands": list(standing.kinds),
+        "last_arrival": standing.last_arrival.isoformat() if standing.last_arrival else None,
+        "due": standing.due.isoformat(timespec="minutes") if standing.due else None,
+        "next": standing.next.isoformat(timespec="minutes") if standing.next else None,
+        "rows": standing.rows, "rows_usual": standing.rows_usual,
+    }  # fmt: skip
 
 
 def _extracts(connection: sa.Connection, statuses: list[Status]) -> list[Row]:

@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from typing import Annotated, ClassVar, Literal
 
+from croniter import croniter
 from pydantic import AfterValidator, Field, model_validator
 
 from connectors.sources import Source
@@ -179,6 +180,8 @@ class Arrives(Declared):
     census: bool = False
     schedule: str | None = None
     grace: str | None = None
+    calendar: str | None = None
+    """The calendar (calendars/NAME.csv) of the days on which the schedule does not hold."""
 
     @model_validator(mode="after")
     def _is_files_or_table(self) -> Arrives:
@@ -190,11 +193,17 @@ class Arrives(Declared):
             raise ValueError("watermark, overlap, never_read and census belong to a table")
         if self.table is not None and (self.packed or self.member):
             raise ValueError("packed and member belong to files")
+        if self.schedule is not None and not croniter.is_valid(self.schedule):
+            raise ValueError("the schedule is no cron line, such as 30 4 * * 1")
+        if self.schedule is None and (self.grace is not None or self.calendar is not None):
+            raise ValueError("grace and calendar belong to a schedule")
         try:
             if self.files is not None:
                 FilesWanted(self.files, self.packed, self.member)
             if self.overlap is not None:
                 parse_overlap(self.overlap)
+            if self.grace is not None and isinstance(parse_overlap(self.grace), int):
+                raise ValueError("the grace is a number without a unit; write 24 hours")
         except DeclarationError as error:
             raise ValueError(f"{error.what}; {error.mend}") from error
         return self

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import duckdb
 
 from connectors.sources import Source
+from mappings.calendars import Calendar, read_calendar
 from mappings.check_declarations import Declared, check_feed
 from mappings.compile import install_macros
 from mappings.crosswalks import Crosswalk, read_crosswalk
@@ -39,6 +40,7 @@ class Agency:
     crosswalks: dict[str, Crosswalk]
     layouts: dict[str, Layout]
     outbound: Outbound | None = None
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
 
 
 def load_agency(folder: Path) -> Agency:
@@ -86,12 +88,14 @@ def _load(folder: Path, connection: duckdb.DuckDBPyConnection) -> Agency:
     feeds = {name: _read_feed(folder, name) for name in file.feeds}
     crosswalks = _read_all(folder / "crosswalks", read_crosswalk)
     layouts = _read_all(folder / "layouts", read_layout)
+    calendars = _read_all(folder / "calendars", read_calendar)
     declared = Declared(folder, frozenset(file.sources), feeds, crosswalks, layouts)
     for feed in feeds.values():
         check_feed(feed, declared, connection)
+        _check_calendar(feed, calendars, folder)
     return Agency(
         file.agency, file.name, file.sector, file.state, file.ori, file.timezone, folder, file.sources, feeds,
-        crosswalks, layouts, file.outbound,
+        crosswalks, layouts, file.outbound, calendars,
     )  # fmt: skip
 
 
@@ -104,6 +108,14 @@ def _check_listing(folder: Path, file: AgencyFile, place: Place) -> None:
             )
     for name in sorted(there - set(file.feeds)):
         raise place.wrong(f"{name}.yaml is not listed", "feeds", mend=f"add {name} to feeds, or take the file away")
+
+
+def _check_calendar(feed: Feed, calendars: Mapping[str, Calendar], folder: Path) -> None:
+    named = feed.arrives.calendar
+    if named is not None and named not in calendars:
+        raise Place(folder / f"{feed.feed}.yaml").wrong(
+            f"there is no calendar {named!r}", "arrives", "calendar", mend=f"write calendars/{named}.csv"
+        )
 
 
 def _read_feed(folder: Path, name: str) -> Feed:

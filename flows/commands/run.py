@@ -157,8 +157,10 @@ def _run_line(row: Row, at: Callable[[str | None], str | None]) -> Row:
 
 
 def _feed_line(row: Row, at: Callable[[str | None], str | None]) -> Row:
-    late = {True: "late", False: "no", None: None}[row["late"]]
-    return {"feed": _of_feed(row), "last came": at(row["last_arrival"]), "next due": at(row["next"]), "late": late}
+    stands = ", ".join(row["stands"]) or (None if row["late"] is None else "in time")
+    if "short" in row["stands"]:
+        stands = f"{stands} ({row['rows']:,} rows, usually {row['rows_usual']:,})"
+    return {"feed": _of_feed(row), "last came": at(row["last_arrival"]), "next due": at(row["next"]), "stands": stands}
 
 
 def _extract_lines(row: Row) -> list[str]:

@@ -1,0 +1,101 @@
+"""How each feed stands against its schedule and its own history: late, silent, early, short."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from statistics import median
+
+import sqlalchemy as sa
+
+from flows.timetable import Cadence, cadence_of
+from mappings.load import Agency
+from receipts.owed import deliveries_before
+from store.extracts import Holds
+from store.ledger import Ledger, extract
+
+LATE, SILENT, EARLY, SHORT = "late", "silent", "early", "short"
+SILENT_AFTER = 3
+"""Due moments in a row, or usual distances between arrivals, for which nothing came."""
+_HISTORY = 12
+_LEAST_HISTORY = 3
+_SHORT_OF = {Holds.FULL: 0.5, Holds.DELTA: 0.1}
+"""Share of its usual rows below which a file is short; what changes in a table in a night may be nothing."""
+_LEAST_ROWS = 20
+_NEVER_YET = 1 << 60
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One feed at a moment."""
+
+    agency: str
+    feed: str
+    last_arrival: datetime | None
+    due: datetime | None
+    """The last due moment; None where no schedule is declared, here and below."""
+    next: datetime | None
+    late: bool | None
+    kinds: tuple[str, ...]
+    """Which of late, silent, early and short it is."""
+    rows: int | None
+    """Rows of its newest delivery."""
+    rows_usual: int | None
+    """Median rows of the deliveries before."""
+
+
+def read_standings(connection: sa.Connection, agencies: Mapping[str, Agency], now: datetime) -> list[Standing]:
+    """Every feed of some agencies as it stands at a moment."""
+    return [_standing(connection, agency, feed, now) for agency in agencies.values() for feed in agency.feeds]
+
+
+def late_feeds(ledger: Ledger, agencies: Mapping[str, Agency], *, now: datetime) -> dict[tuple[str, str], bool | None]:
+    """(agency, feed) -> whether it is late; None where no schedule is declared."""
+    with ledger.reading() as connection:
+        return {(each.agency, each.feed): each.late for each in read_standings(connection, agencies, now)}
+
+
+def _standing(connection: sa.Connection, agency: Agency, feed: str, now: datetime) -> Standing:
+    came = _arrivals(connection, agency.agency, feed)
+    counts = [each.received for each in deliveries_before(connection, agency.agency, feed, seq=_NEVER_YET)]
+    usual = int(median(counts[1:])) if len(counts) > _LEAST_HISTORY else None
+    cadence = cadence_of(agency, feed)
+    last = came[0] if came else None
+    kinds = [
+        *(_against_schedule(cadence, came, now) if cadence else _against_history(came, now)),
+        *([SHORT] if _is_short(agency.feeds[feed].holds, counts, usual) else []),
+    ]
+    return Standing(
+        agency.agency, feed, last,
+        cadence.last_due(now) if cadence else None, cadence.next_due(now) if cadence else None,
+        LATE in kinds if cadence else None, tuple(kinds), counts[0] if counts else None, usual,
+    )  # fmt: skip
+
+
+def _arrivals(connection: sa.Connection, agency: str, feed: str) -> list[datetime]:
+    """The newest arrivals of a feed, the newest first."""
+    query = sa.select(extract.c.received_at).where(extract.c.agency == agency, extract.c.feed == feed)
+    rows = connection.execute(query.order_by(extract.c.received_at.desc()).limit(_HISTORY + 1)).scalars()
+    return [datetime.fromisoformat(at) for at in rows]
+
+
+def _against_schedule(cadence: Cadence, came: Sequence[datetime], now: datetime) -> list[str]:
+    missed = cadence.missed(came[0] if came else None, now, at_most=SILENT_AFTER)
+    if missed:
+        return [LATE, SILENT] if missed >= SILENT_AFTER and came else [LATE]
+    return [EARLY] if len(came) > 1 and cadence.is_early(came[0], before=came[1]) else []
+
+
+def _against_history(came: Sequence[datetime], now: datetime) -> list[str]:
+    """A feed without a schedule is silent when it stays away far longer than it did before."""
+    gaps = [(later - earlier).total_seconds() for later, earlier in pairwise(came)]
+    if len(gaps) < _LEAST_HISTORY:
+        return []
+    usual = max(timedelta(seconds=median(gaps)), timedelta(days=1))
+    return [SILENT] if now - came[0] > SILENT_AFTER * usual else []
+
+
+def _is_short(holds: Holds, counts: Sequence[int], usual: int | None) -> bool:
+    return holds in _SHORT_OF and usual is not None and usual >= _LEAST_ROWS and counts[0] < _SHORT_OF[holds] * usual
