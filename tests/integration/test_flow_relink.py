@@ -28,12 +28,12 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SmallExchange:
 
 @pytest.fixture
 def doubter(tmp_path: Path) -> Path:
-    """A model to which an equal birth date says nothing."""
+    """A model to which nothing that agrees says anything."""
     model = read_model(LinkageSettings().model)
-    birth = next(c for c in model["comparisons"] if c["output_column_name"] == "birth")
-    for level in birth["comparison_levels"]:
+    for level in (level for comparison in model["comparisons"] for level in comparison["comparison_levels"]):
         if "u_probability" in level:
             level["m_probability"] = level["u_probability"]
+        level.pop("tf_adjustment_column", None)
     path = tmp_path / "doubter.json"
     path.write_text(json.dumps(model))
     return path
