@@ -111,3 +111,29 @@ def test_an_ed_fi_enrolment_keeps_how_it_ended(tmp_path: Path) -> None:
     (row,) = got.rows
     assert (row["grade"], row["exit_type"], row["exit_type_match"]) == ("Ninth grade", "institutionalised", "broad")
     assert (row["school_id"], str(row["entry_date"]), got.found) == ("255901001", "2021-08-23", [])
+
+
+ARREST = """<ArrestMessage xmlns="http://example.org/arrest-message/1.0" xmlns:s="http://release.niem.gov/niem/structures/5.0/"
+ xmlns:nc="http://release.niem.gov/niem/niem-core/5.0/" xmlns:j="http://release.niem.gov/niem/domains/jxdm/7.2/">
+<MessageOperationCode>update</MessageOperationCode>
+<nc:DocumentCreationDate><nc:DateTime>2026-03-01T08:00:00</nc:DateTime></nc:DocumentCreationDate>
+<nc:Incident><nc:ActivityIdentification><nc:IdentificationID>25-001841</nc:IdentificationID></nc:ActivityIdentification></nc:Incident>
+<j:Arrest s:id="A1"><nc:ActivityIdentification><nc:IdentificationID>B77</nc:IdentificationID></nc:ActivityIdentification>
+<nc:ActivityDate><nc:DateTime>2026-02-28T23:10:00</nc:DateTime></nc:ActivityDate>
+<j:ArrestSubject><nc:RoleOfPerson><nc:PersonBirthDate><nc:Date>2010-01-02</nc:Date></nc:PersonBirthDate>
+<j:PersonEthnicityCode>H</j:PersonEthnicityCode><nc:PersonName><nc:PersonGivenName>Ana</nc:PersonGivenName>
+<nc:PersonSurName>Ode</nc:PersonSurName></nc:PersonName><j:PersonRaceCode>W</j:PersonRaceCode><j:PersonSexCode>F</j:PersonSexCode>
+</nc:RoleOfPerson></j:ArrestSubject>
+<j:ArrestCharge><j:ChargeSequenceID>1</j:ChargeSequenceID><j:ChargeNIBRSCode>90J</j:ChargeNIBRSCode></j:ArrestCharge>
+<j:ArrestCharge><j:ChargeSequenceID>2</j:ChargeSequenceID><j:ChargeNIBRSCode>13B</j:ChargeNIBRSCode></j:ArrestCharge>
+</j:Arrest></ArrestMessage>"""
+
+
+def test_a_niem_arrest_message_gives_the_person_and_each_charge(tmp_path: Path) -> None:
+    path = tmp_path / "arrests_20260301.xml"
+    path.write_text(ARREST, encoding="utf-8")
+    (person,) = mapped(tmp_path, "niem_arrest", "arrests", path).rows
+    wanted = {"surname": "Ode", "sex": "F", "race": "HISP WHITE", "incident_no": "25-001841", "_action": "upsert"}
+    assert {name: person[name] for name in wanted} == wanted and str(person["arrested_on"]) == "2026-02-28"
+    charges = mapped(tmp_path, "niem_arrest", "charges", path).rows
+    assert [(row["_key"], row["offense"]) for row in charges] == [("B77|1", "90J"), ("B77|2", "13B")]
