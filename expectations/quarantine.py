@@ -216,7 +216,7 @@ def read_as_sent(home: Home, ledger: Ledger, feed: Feed, *, extract_id: str, rec
         ExtractError: There is no such row, or its line cannot be told.
     """
     batch = open_extract(home, ledger, extract_id)
-    if feed.format.kind == "table":
+    if feed.format.kind in ("table", "excel"):
         return _table_row(batch, record)
     line, after = _lines_of(batch, record)
     with batch.extract.path.open(encoding=feed.format.encoding, errors="replace", newline="") as lines:
@@ -243,7 +243,7 @@ def _lines_of(batch: Batch, record: int) -> tuple[int, int | None]:
 
 
 def _table_row(batch: Batch, record: int) -> str:
-    """A row of a table as its elements were read."""
+    """A row of a table or a sheet as its elements were read."""
     with connect() as con:
         relation = con.sql(f"SELECT * FROM read_parquet({literal(batch.mapped)}) WHERE _record = {int(record)}")
         rows = relation.fetchall()
