@@ -42,6 +42,8 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 def test_a_sample_is_drawn_judged_and_estimated_from(small: SmallExchange, said: Any) -> None:
     home = str(small.home.root)
     assert said("evaluate", home)["estimates"] == "not judged yet"
+    page = next(small.home.reports.glob("*.html")).read_text(encoding="utf-8")
+    assert "How good the links are" in page and "Precision and recall: not judged yet" in page
     drawn = said("evaluate", home, "--sample", "10")
     assert drawn and not any(pair["judged"] for pair in drawn)
     for pair in drawn:
