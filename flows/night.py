@@ -9,6 +9,7 @@ from functools import partial
 
 from flows.fetching import fetch_agency
 from flows.intake import load_extracts
+from flows.notices import tell_notices
 from flows.publishing import link, publish, report
 from flows.run import Night, NightResult, Progress, open_night
 from flows.send_outbound import send_outbound
@@ -45,6 +46,8 @@ def run_night(
         send_outbound(night)
         with night.surviving("report"):
             report(night)
+        with night.surviving("notify"):
+            tell_notices(night)
     return night.result()
 
 

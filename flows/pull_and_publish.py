@@ -9,12 +9,14 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.context import SettingsContext, get_settings_context
+from prefect.events import emit_event
 from prefect.logging.handlers import APILogHandler
 from prefect.tasks import exponential_backoff
 
 from flows.failures import Failure, StageFailed, failure_of, scrubbed
 from flows.fetching import fetch_agency
 from flows.intake import load_extracts
+from flows.notices import Notice, tell_notices
 from flows.publishing import link, publish, report
 from flows.run import Night, NightResult, open_night
 from flows.send_outbound import send_outbound
@@ -96,6 +98,21 @@ def report_task(run_id: str) -> None:
     _scrubbed("report", report, _open[run_id])
 
 
+@task(name="notify", persist_result=False)
+def notify_task(run_id: str) -> None:
+    """Tells the operators what needs them, and makes an event of each."""
+    _scrubbed("notify", lambda night: tell_notices(night, emit=_emit), _open[run_id])
+
+
+def _emit(notice: Notice, over: bool) -> None:
+    """An event an automation can act on: kith.late, kith.late.over and so on, of agency/feed."""
+    emit_event(
+        event=f"kith.{notice.kind}{'.over' if over else ''}",
+        resource={"prefect.resource.id": f"kith.{notice.place}", "prefect.resource.name": notice.place},
+        payload={"agency": notice.agency, "feed": notice.feed, "says": notice.says},
+    )
+
+
 @flow(name="pull-agency", flow_run_name="pull {agency}", persist_result=False)
 def pull_agency(run_id: str, agency: str) -> None:
     """The intake of one agency: what landed is loaded even where a source failed."""
@@ -149,6 +166,8 @@ def _run(night: Night) -> None:
             outbound_task(run_id)
         with night.surviving("report"):
             report_task(run_id)
+        with night.surviving("notify"):
+            notify_task(run_id)
     finally:
         del _open[run_id]
 

@@ -42,6 +42,8 @@ class Settings(Declared):
     publish_to: DatabaseSource | None = None
     """The PostgreSQL database into which every snapshot is loaded beside the home's own folder."""
     night: Timetable = Timetable()
+    notify: tuple[str, ...] = ()
+    """Whom the operators' notices go to, as Apprise writes them (mailto, webhook, chat), best as `secret:NAME`."""
     governance: Literal["required", "off"] = "off"
     """Whether nothing is loaded or released without an agreement in force. That it is `off` the status tells."""
 

@@ -50,7 +50,7 @@ def read_status(home: Home, ledger: Ledger, agencies: Mapping[str, Agency], *, n
         return ExchangeStatus(
             runs=_runs(connection, held=is_held(home)),
             feeds=[_feed(each) for each in read_standings(connection, agencies, now)],
-            held=_held(connection),
+            held=read_held(connection),
             waiting=_extracts(connection, [Status.LANDED, Status.MAPPED, Status.CHECKED]),
             left=_left(connection),
             outdated=all_outdated(ledger, agencies),
@@ -144,7 +144,7 @@ def _left(connection: sa.Connection) -> list[Row]:
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def _held(connection: sa.Connection) -> list[Row]:
+def read_held(connection: sa.Connection) -> list[Row]:
     """Held extracts in place of which nothing has been loaded since."""
     mine, later = extract, extract.alias()
     since = sa.or_(later.c.as_of == mine.c.as_of, sa.and_(mine.c.holds == Holds.FULL, later.c.as_of > mine.c.as_of))

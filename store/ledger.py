@@ -204,6 +204,19 @@ adopted_model = _table(
     sa.Column("splits", _INT, nullable=False),
 )
 
+notice = _table(
+    "notice",  # what the operators are told of: open until over_at
+    sa.Column("notice_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("agency", _TEXT, nullable=False),
+    sa.Column("feed", _TEXT, nullable=False),
+    sa.Column("kind", _TEXT, nullable=False),  # late | silent | early | short | held | failed
+    sa.Column("about", _TEXT, nullable=False),  # what makes it another one
+    sa.Column("says", _TEXT, nullable=False),
+    _when("since"),
+    sa.Column("told_at", _TEXT),
+    sa.Column("over_at", _TEXT),
+    sa.Column("over_told_at", _TEXT),
+)
 packed = _table(
     "packed",  # a file that came packed or encrypted, as it came; the extract's own sha256 is of what was in it
     sa.Column("extract_id", _TEXT, primary_key=True),
@@ -274,6 +287,7 @@ MIGRATIONS: list[Callable[[sa.Connection], None]] = [
     _making(judgement, judgement_act, sampled_pair, adopted_model),
     _for_receipts,
     make_registers,
+    _making(notice),
 ]  # fmt: skip
 """Step n brings a ledger of version n-1 to version n; in a new ledger a step meets the tables in their newest form."""
 
