@@ -13,14 +13,18 @@ import yaml
 
 from demo.county import AGENCIES, DECLARATIONS, KEYS, County, copy_declarations, make_county
 from demo.delivery import Outbox, deliver_day
+from demo.governed import Term, govern
 from demo.servers import HOST, SftpServer, make_key
 from demo.summary import Summary, as_text, summarise
 from flows.lay_out_home import lay_out_home, write_settings
 from flows.run import NightResult
-from flows.settings import load_settings, open_home_ledger
+from flows.settings import load_agencies_of, load_settings, open_home_ledger
+from governance.load import governance_folder
 from record.reader import open_record
 from store.home import Home
 
+AGREED = Term(dt.date(2020, 1, 1), dt.date(2039, 12, 31))
+"""How long the demo's agreements last: longer than any county's deliveries."""
 RunNight = Callable[[Home, dt.datetime], NightResult]
 """Runs one night over a home as at a moment, with Prefect or without."""
 
@@ -98,6 +102,9 @@ def agencies_served(home: Home, outbox: Outbox) -> Iterator[int]:
     with SftpServer(outbox.sftp_roots(), host_key=host_key, user_key=user_key) as server:
         _write_private(home.keys / "known_hosts", server.known_hosts_line + "\n")
         write_settings(home, _settings(server.port))
+        if not (governance_folder(home) / "parties.yaml").exists():
+            agencies = load_agencies_of(home, load_settings(home))
+            govern(home, agencies, term=AGREED, keys=home.root / "demo" / "officers")
         yield server.port
 
 
@@ -108,7 +115,7 @@ def _settings(port: int) -> str:
         for agency in AGENCIES
         if (DECLARATIONS / agency / "agency.yaml").read_text(encoding="utf-8").count("sftp:")
     }
-    return yaml.safe_dump({"exchange": "demo county", "sources": doors}, sort_keys=False)
+    return yaml.safe_dump({"exchange": "demo county", "governance": "required", "sources": doors}, sort_keys=False)
 
 
 def _write_private(path: Path, text: str) -> None:

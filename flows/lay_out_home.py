@@ -32,6 +32,7 @@ def lay_out_home(folder: Path, *, name: str | None = None) -> Home:
     (home.keys / "known_hosts").touch(mode=0o600)
     make_secret(home.keys / IDENTITY_SECRET)
     _copy(TEMPLATES / "agencies.md", home.agencies / "README.md")
+    _copy(TEMPLATES / "governance.md", root / "governance" / "README.md")
     for path in (p for p in (TEMPLATES / "example").rglob("*") if p.is_file()):
         _copy(path, root / path.relative_to(TEMPLATES))
     write_settings(

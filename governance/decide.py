@@ -279,10 +279,11 @@ def _source(request: Request) -> Sensitivity:
 
 def request_for(governance: Governance, policy: Policy, *, table: str, column: str, agency: str, day: date) -> Request:
     """A request about a person of whom nothing speaks against it: what remains is the agreement's and policy's word."""
-    declared = governance.agencies.get(agency)
+    sectors: dict[str, str | None] = {name: declared.sector for name, declared in governance.agencies.items()}
+    sectors[governance.parties.hub] = None
     return Request(
         recipient=policy.recipient, purpose=policy.purpose, day=day, agency=agency, table=table, column=column,
-        sensitivity=policy.class_of(table, column), source_class=class_of_sector(declared.sector if declared else None),
+        sensitivity=policy.class_of(table, column), source_class=class_of_sector(sectors[agency]) if agency in sectors else None,
         locates=column_classes()[table][column].locates, sealed=False, location_protected=False, age_band="minor",
         open_case=True, identity_certain=True, consent=Consent.MISSING, source_consent=Consent.MISSING,
     )  # fmt: skip

@@ -165,7 +165,8 @@ def _check_classes(agreement: Agreement, place: Place) -> None:
 
 
 def _check_fields(agreement: Agreement, place: Place, governance: Governance) -> None:
-    if agreement.fields_ is None:
+    takes_part = agreement.kind == "DUL" or set(agreement.parties.discloser) & set(governance.agencies)
+    if agreement.fields_ is None or not takes_part:  # what an agency would send that is not here nobody can know
         return
     known = _record_fields() if agreement.kind == "DUL" else _fed_fields(agreement, governance)
     for key in ("allow", "deny"):

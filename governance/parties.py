@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from governance.rules import RecipientCode, Sector
 from standard.declarations import Declared, read_declaration
+from standard.errors import DeclarationError
 from standard.sensitivity import Sensitivity
 
 
@@ -96,4 +97,11 @@ def read_parties(folder: Path) -> Parties:
     Raises:
         DeclarationError: It is not there, or wrong; with file and line.
     """
-    return read_declaration(folder / "parties.yaml", Parties)
+    path = folder / "parties.yaml"
+    if not path.is_file():
+        raise DeclarationError(
+            "nobody is named yet who could agree on anything",
+            where=str(path),
+            mend="write it as in example/governance (see README.md there), or say governance: off in exchange.yaml",
+        )
+    return read_declaration(path, Parties)

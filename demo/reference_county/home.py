@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from demo.governed import govern
 from demo.reference_county.deliver import DATABASES, FILE_AGENCIES
 from demo.reference_county.servers import PostgresServer, SftpServer
+from demo.showing import AGREED
 from flows.lay_out_home import lay_out_home, write_settings
+from flows.settings import load_agencies_of, load_settings
 from store.home import Home
 
 AGENCIES = ("riverbend_schools", "metro_police", "county_court", "child_services")
@@ -25,6 +28,8 @@ def lay_out(folder: Path, *, sftp: SftpServer, postgres: PostgresServer) -> Home
     for database in DATABASES:
         _write_secret(home, f"{database}_url", postgres.url(database))
     write_settings(home, _settings(sftp))
+    agencies = load_agencies_of(home, load_settings(home))
+    govern(home, agencies, term=AGREED, keys=home.root / "officers")
     return home
 
 
@@ -37,4 +42,4 @@ def _write_secret(home: Home, name: str, text: str) -> None:
 def _settings(sftp: SftpServer) -> str:
     door = f"{{host: {sftp.host}, port: {sftp.port}, user: {sftp.user}}}"
     sources = "\n".join(f"  {agency}: {{exchange: {{sftp: {door}}}}}" for agency in FILE_AGENCIES)
-    return f"exchange: Reference county\nagencies: [{', '.join(AGENCIES)}]\nsources:\n{sources}\n"
+    return f"exchange: Reference county\ngovernance: required\nagencies: [{', '.join(AGENCIES)}]\nsources:\n{sources}\n"

@@ -29,6 +29,7 @@ def init(
     text = (
         f"laid out {home.root}\n"
         f"  settings      {home.settings_file.name}\n"
+        f"  governance    governance/README.md says how what may come in and go out is agreed on\n"
         f"  agencies      agencies/README.md says how one is added; example/ holds a small one\n"
         f"  keys          keys/ (secrets in files of mode 0600; pin servers' keys in keys/known_hosts)\n"
         f"next: kith doctor --home {folder}"

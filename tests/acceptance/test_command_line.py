@@ -9,14 +9,18 @@ import subprocess
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from datetime import date
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from demo.governed import Term, govern
 from flows.cli import app
+from flows.settings import load_agencies_of, load_settings
 from flows.terminal import run_command_line
+from store.home import Home
 
 KITH = Path(sys.executable).with_name("kith")
 STUDENTS = """StudentNo,First,Last,DOB,Sex,Homeroom
@@ -74,6 +78,9 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
     assert laid_out.status == 0, laid_out.err
     home = root / "exchange"
     shutil.copytree(home / "example" / "hillside_schools", home / "agencies" / "hillside_schools")
+    laid = Home(home)
+    agencies = load_agencies_of(laid, load_settings(laid))
+    govern(laid, agencies, term=Term(date(2020, 1, 1), date(2099, 12, 31)), keys=root / "officers")
     sent = root / "drop" / "students_20260907.csv"
     sent.write_text(STUDENTS, encoding="utf-8")
     os.utime(sent, (1_788_000_000, 1_788_000_000))

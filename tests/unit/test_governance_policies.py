@@ -64,7 +64,7 @@ def test_a_policy_that_is_wrong_or_too_wide_is_refused_with_file_and_line(
 def test_a_policy_without_linkage_gives_nothing_that_tells_which_mentions_are_one_person(tmp_path: Path) -> None:
     small = small_governance(tmp_path)
     small.edit("DUL-1", "linkage:\n  allowed: true", "linkage:\n  allowed: false")
-    with pytest.raises(DeclarationError, match="does not allow linkage, and .* tells which"):
+    with pytest.raises(DeclarationError, match=r"does not allow linkage, and .* tells which"):
         small.policy()
 
 
