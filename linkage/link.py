@@ -193,11 +193,25 @@ def _find_difference(con: duckdb.DuckDBPyConnection, kept: LinkIndex, known: Pat
         con.register("is_gone", pa.table({"_record": kept.record[removed]}))
         con.execute("CREATE OR REPLACE TEMP TABLE people AS SELECT p.* FROM people p SEMI JOIN is_new USING (_record)")
         before = before and _restricted(con, before, spill / "before.parquet")
-        con.unregister("is_new")
-        con.unregister("is_gone")
     note_changes(con, before)
+    if kept.people and before is None:
+        _note_changes_of_index(con, kept.mentions.take(removed, ["record_id"]))
+    for name in ("is_new", "is_gone") if kept.people else ():
+        con.unregister(name)
     con.execute("ALTER TABLE people RENAME TO delivered")
     return removed
+
+
+def _note_changes_of_index(con: duckdb.DuckDBPyConnection, gone: pa.Table) -> None:
+    """Fills `change` where the people before are not there: a mention in another form counts as corrected."""
+    con.register("gone", gone)
+    con.execute(
+        f"""INSERT INTO change
+        SELECT coalesce(p.record_id, g.record_id), CASE WHEN p.record_id IS NULL THEN '{Cause.DELETION}'
+            WHEN g.record_id IS NULL THEN '{Cause.NEW_EVIDENCE}' ELSE '{Cause.CORRECTION}' END
+        FROM people p FULL JOIN gone g ON g.record_id = p.record_id"""
+    )
+    con.unregister("gone")
 
 
 def _restricted(con: duckdb.DuckDBPyConnection, people: Path, into: Path) -> Path:

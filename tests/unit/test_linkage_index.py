@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from linkage.blocking import BlockIndex, Rules, key_segment, packed
@@ -108,3 +109,11 @@ def test_pairs_come_once_whatever_the_size_of_a_part() -> None:
     }
     assert sorted(packed(whole)) == sorted(packed(small))
     assert {tuple(pair) for pair in whole.tolist()} == expected and len(whole) == len(expected)
+
+
+def test_an_id_that_ends_in_a_later_delivery_says_by_what(tmp_path: Path) -> None:
+    link(tmp_path, 1, [*PEOPLE, person("police/9", "Winifred Okonjo", "1990-05-05")])
+    (tmp_path / "night1" / "people.parquet").unlink()
+    links = link(tmp_path, 2, PEOPLE)
+    events = pq.read_table(links.into / "events.parquet").select(["kind", "cause"]).to_pylist()
+    assert events == [{"kind": "ended", "cause": "deletion"}]
