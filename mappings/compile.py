@@ -16,6 +16,7 @@ from mappings.conversions import SQL_TYPES, Names, cases, conversion, sql_conver
 from mappings.crosswalks import Crosswalk
 from mappings.declarations import Element, Feed, split_template, template_parts
 from mappings.mend_text import INVISIBLE
+from standard.rules import rule_macros
 from store.home import literal, quoted
 
 _OTHER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
@@ -75,7 +76,7 @@ def _macros() -> dict[str, str]:
     """The macros by name, in the order in which they can be made."""
     text = files("mappings").joinpath("macros.sql").read_text(encoding="utf-8")
     statements = re.split(r"^(?=CREATE MACRO )", text, flags=re.MULTILINE)[1:]
-    return {statement.split("(")[0].split()[-1]: statement for statement in statements}
+    return {statement.split("(")[0].split()[-1]: statement for statement in statements} | rule_macros()
 
 
 def compile_feed(feed: Feed, crosswalks: Mapping[str, Crosswalk], *, as_of: dt.date) -> CompiledFeed:

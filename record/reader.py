@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from record.snapshot import Snapshot, current_id, current_snapshot, load_snapshot, pointer_lock
 from standard.errors import PublishError
+from standard.rules import rule_macros
 from store.home import Home, connect, literal, quoted, written_whole
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def _follow_the_home(home: Home) -> None:
 def write_views(home: Home, snapshot: Snapshot) -> Path:
     """Writes `record/record.duckdb`: one view per table of the snapshot, for DuckDB's own tools.
 
+    Beside them stand the macros of the rules of law (`is_juvenile`, `school_year_of` and so on, standard.rules).
     The views hold absolute paths, since DuckDB would take relative ones from wherever it is started. Every publishing
     writes the file anew, and so does the first `open_record` in a home that was moved.
     """
@@ -135,6 +137,7 @@ def write_views(home: Home, snapshot: Snapshot) -> Path:
     try:
         with duckdb.connect(part, config={"autoinstall_known_extensions": False}) as con:
             _make_views(con, snapshot)
+            con.execute("".join(rule_macros().values()))
         part.chmod(0o600)
         part.replace(path)
     finally:
