@@ -283,7 +283,8 @@ def request_for(governance: Governance, policy: Policy, *, table: str, column: s
     sectors[governance.parties.hub] = None
     return Request(
         recipient=policy.recipient, purpose=policy.purpose, day=day, agency=agency, table=table, column=column,
-        sensitivity=policy.class_of(table, column), source_class=class_of_sector(sectors[agency]) if agency in sectors else None,
+        sensitivity=policy.class_of(table, column),
+        source_class=class_of_sector(sectors[agency]) if agency in sectors else None,
         locates=column_classes()[table][column].locates, sealed=False, location_protected=False, age_band="minor",
         open_case=True, identity_certain=True, consent=Consent.MISSING, source_consent=Consent.MISSING,
     )  # fmt: skip
