@@ -27,7 +27,7 @@ from standard.errors import ExtractError
 from store.extracts import Status
 from store.home import Home, clear_leftovers, connect, written_whole
 from store.landing import Landing
-from store.ledger import Ledger, open_ledger, order_, received, row_move, run
+from store.ledger import Ledger, open_ledger, order_, packed, received, row_move, run
 from store.ledger import extract as extracts
 from store.runs import Run
 from store.take_over import NOTE, WORKPLACES, note_of
@@ -124,11 +124,14 @@ def replayed(
 def _read_past(ledger: Ledger, agency: Agency) -> _Past:
     # What was refused at the door was never read, and is not read now.
     left_out = (*UNFINISHED, Status.DUPLICATE)
+    unopened = sa.select(packed.c.extract_id).where(
+        packed.c.extract_id == extracts.c.extract_id, packed.c.sha256 == extracts.c.sha256
+    )
     came = (
         sa.select(extracts, run.c.started_at).join(received, received.c.extract_id == extracts.c.extract_id)
         .join(run, run.c.run_id == extracts.c.run_id, isouter=True)
         .where(extracts.c.agency == agency.agency, extracts.c.feed.in_(agency.feeds))
-        .where(extracts.c.status.not_in(left_out)).order_by(run.c.fence, extracts.c.seq)
+        .where(extracts.c.status.not_in(left_out), ~sa.exists(unopened)).order_by(run.c.fence, extracts.c.seq)
     )  # fmt: skip
     released = sa.select(row_move).join(extracts, extracts.c.extract_id == row_move.c.extract_id).where(
         extracts.c.agency == agency.agency, row_move.c.reason == _RELEASED

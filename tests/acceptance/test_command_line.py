@@ -185,6 +185,44 @@ def test_a_table_of_persons_is_linked(terminal: Terminal, tmp_path: Path) -> Non
     assert told.json["persons"] == 2
 
 
+def test_a_file_is_checked_before_it_is_sent(terminal: Terminal, first_night: Answer) -> None:
+    told = terminal.kith("check", str(terminal.drop / "students_20260907.csv"), "--feed", "hillside_schools/students")
+    assert (told.status, told.out.split(":")[0]) == (0, "DUPLICATE")
+    wrong = terminal.drop.parent / "wrong.csv"
+    wrong.write_text("A,B\n1,2\n")
+    told = terminal.kith("check", str(wrong), "--feed", "hillside_schools/students", "--json")
+    assert (told.status, told.json["verdict"], told.json["reason"]) == (5, "held", "layout")
+
+
+def test_a_file_is_checked_by_declarations_alone(terminal: Terminal, tmp_path: Path) -> None:
+    sample, declared = tmp_path / "students_20260907.csv", terminal.folder / "example" / "hillside_schools"
+    sample.write_text(STUDENTS, encoding="utf-8")
+    told = terminal.kith("check", str(sample), "--feed", f"{declared}/students", "--home", str(tmp_path), "--json")
+    assert (told.status, told.json["verdict"], told.json["rows"]["received"]) == (0, "accepted", 5)
+    assert [path.name for path in tmp_path.iterdir()] == [sample.name]
+
+
+def test_a_receipt_is_listed_shown_and_verified(terminal: Terminal, first_night: Answer, tmp_path: Path) -> None:
+    listed = terminal.kith("receipt", "list", "--json").json
+    assert [row["verdict"] for row in listed] == ["loaded"]
+    assert terminal.kith("receipt", "show", listed[0]["receipt_id"]).out.startswith("ACCEPTED")
+    key = tmp_path / "exchange.pem"
+    key.write_text(terminal.kith("receipt", "key").out)
+    file = terminal.folder / "receipts" / "hillside_schools" / f"{listed[0]['name']}.json"
+    assert terminal.kith("receipt", "verify", str(file), "--key", str(key)).status == 0
+    changed = tmp_path / file.name
+    changed.write_bytes(file.read_bytes() + b" ")
+    changed.with_name(f"{file.name}.sig").write_bytes(file.with_name(f"{file.name}.sig").read_bytes())
+    assert terminal.kith("receipt", "verify", str(changed), "--key", str(key)).status == 5
+
+
+def test_outbound_is_previewed_and_needs_an_outbox(terminal: Terminal, first_night: Answer) -> None:
+    told = terminal.kith("outbound", "hillside_schools", "--preview", "--json")
+    assert (told.status, told.json["changes"]) == (0, {"new": 4})
+    assert not (terminal.folder / "outbound" / "hillside_schools").exists()
+    assert terminal.kith("outbound", "hillside_schools").status == 3
+
+
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [

@@ -16,9 +16,12 @@ import sqlalchemy as sa
 import yaml
 
 from flows.night import run_night
+from flows.remap import remap_agency
+from flows.settings import load_agencies_of, load_settings
 from receipts.sign import public_key, verify
 from standard.errors import ExtractError
-from store.ledger import open_ledger, receipt
+from store.ledger import extract, open_ledger, receipt
+from store.runs import hold_home
 from tests.exchange import MONDAY, STUDENTS, TUESDAY, SmallExchange, small_exchange
 
 HEADER = STUDENTS.splitlines()[0]
@@ -255,3 +258,22 @@ def test_an_older_ledger_owes_no_receipt_of_what_it_knew(tmp_path: Path) -> None
     with_folders(exchange)
     run_night(exchange.home, now=MONDAY)
     assert sent(exchange) == []
+
+
+def test_what_was_never_opened_is_not_mapped_again(packed: SmallExchange) -> None:
+    (packed.drop / "students_20260906.csv").write_bytes(b"no gzip")
+    (packed.drop / "students_20260907.csv").write_bytes(gzip.compress(STUDENTS.encode()))
+    run_night(packed.home, now=MONDAY)
+    crosswalk = packed.home.agencies / "hillside_schools" / "crosswalks" / "sex.csv"
+    crosswalk.write_text(crosswalk.read_text() + "Q,X,exact\n")
+    ledger = open_ledger(packed.home.ledger_file)
+    settings = load_settings(packed.home)
+    agency = load_agencies_of(packed.home, settings)["hillside_schools"]
+    with hold_home(packed.home):
+        remap_agency(
+            packed.home, settings, agency, ledger=ledger, anew=frozenset({"students"}), progress=lambda _: None
+        )
+    with ledger.reading() as connection:
+        held = connection.execute(sa.select(extract.c.status_reason).where(extract.c.status == "held")).scalars().all()
+    ledger.close()
+    assert held == ["archive_broken"]
