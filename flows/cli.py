@@ -12,6 +12,7 @@ import typer
 from flows.commands import (
     agency,
     agreement,
+    codes,
     consent,
     demo,
     evaluate,
@@ -49,7 +50,7 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(rows.quarantine_app, name="quarantine")
-app.add_typer(rows.codes_app, name="codes")
+app.add_typer(codes.app, name="codes")
 app.add_typer(agency.app, name="agency")
 app.add_typer(agreement.app, name="agreement")
 app.add_typer(policy.app, name="policy")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
 
 from standard.errors import DeclarationError
+from store.home import written_whole
 
 MATCHES = ("exact", "close", "broad", "narrow", "related")
 APPLIED = frozenset({"exact", "close", "broad"})
 """Matches whose common term is taken; narrow and related are shown and never applied."""
 
-_COLUMNS = {"value", "common", "match", "scope", "valid_from", "valid_to", "label", "definition", "note"}
+_COLUMNS = ("value", "common", "match", "scope", "valid_from", "valid_to", "label", "definition", "note", "reviewer")
 _FIRST, _LAST = dt.date(1, 1, 1), dt.date(9999, 12, 31)
 
 
@@ -29,6 +31,19 @@ class Entry:
     valid_from: dt.date
     valid_to: dt.date
     line: int
+    label: str = ""
+    """The agency's own term, and below its own definition of it."""
+    definition: str = ""
+    note: str = ""
+    reviewer: str = ""
+    """Who said that the match is right."""
+
+    @property
+    def period(self) -> str:
+        """When it holds, in words; empty: always."""
+        since = f"from {self.valid_from}" if self.valid_from != _FIRST else ""
+        until = f"to {self.valid_to}" if self.valid_to != _LAST else ""
+        return " ".join(part for part in (since, until) if part)
 
 
 @dataclass(frozen=True)
@@ -54,7 +69,7 @@ class Crosswalk:
 
 
 def read_crosswalk(path: Path) -> Crosswalk:
-    """Reads a crosswalk CSV: value, common, match, and optionally scope, valid_from, valid_to, label, definition, note.
+    """Reads a crosswalk CSV: value, common, match, and optionally the other columns of docs/mapping.md.
 
     Raises:
         DeclarationError: An unknown column or match, a date that is none, or a value that means two things at once.
@@ -62,8 +77,8 @@ def read_crosswalk(path: Path) -> Crosswalk:
     with path.open(encoding="utf-8-sig", newline="") as lines:
         rows = csv.DictReader(lines)
         header = rows.fieldnames or []
-        if not {"value", "common", "match"} <= set(header) or set(header) - _COLUMNS:
-            raise _wrong(path, 1, f"a crosswalk has the columns value,common,match and of {sorted(_COLUMNS)}")
+        if not {"value", "common", "match"} <= set(header) or set(header) - set(_COLUMNS):
+            raise _wrong(path, 1, f"a crosswalk has the columns value,common,match and of {sorted(set(_COLUMNS))}")
         entries = tuple(_entry(path, rows.line_num, row) for row in rows)
     _refuse_overlap(path, entries)
     return Crosswalk(path, entries)
@@ -83,7 +98,23 @@ def _entry(path: Path, line: int, row: dict[str, str | None]) -> Entry:
     if since > until:
         raise _wrong(path, line, "valid_from is after valid_to")
     match = text["match"] or "exact"
-    return Entry(text["value"], text["common"] or None, match, text.get("scope", ""), since, until, line)
+    told = {name: text.get(name, "") for name in ("label", "definition", "note", "reviewer")}
+    return Entry(text["value"], text["common"] or None, match, text.get("scope", ""), since, until, line, **told)
+
+
+def add_line(path: Path, line: Mapping[str, str]) -> None:
+    """Adds a line to a crosswalk CSV; what it tells that has no column yet gets one.
+
+    Whether the line may stand there is found out by reading the file again.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        rows = csv.DictReader(lines)
+        before, header = list(rows), list(rows.fieldnames or [])
+    header += [column for column in _COLUMNS if line.get(column) and column not in header]
+    with written_whole(path) as part, part.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.DictWriter(out, header, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*before, {column: line.get(column, "") for column in header}])
 
 
 def _by_value(entry: Entry) -> tuple[str, str, dt.date]:

@@ -55,7 +55,7 @@ def remap(
     show_progress()
     at = home_at(home)
     found = _preview(at, feed) if only_preview else _remap(at, feed, withdraw=withdraw)
-    lines = [_text(changes) for changes in found] or ["every feed is mapped with the declarations of now"]
+    lines = [changes_text(changes) for changes in found] or ["every feed is mapped with the declarations of now"]
     value: dict[str, Any] = {"remapped": [told(changes) for changes in found], "kept": not only_preview}
     status = 0
     if publish and not only_preview:
@@ -114,7 +114,8 @@ def _unknown(what: str, known: list[str]) -> DeclarationError:
     return DeclarationError(what, where="kith remap", mend=f"name one of: {', '.join(known) or '(there is none yet)'}")
 
 
-def _text(changes: Changes) -> str:
+def changes_text(changes: Changes) -> str:
+    """What a remap changes, in tables of a terminal."""
     feeds = [
         {"feed": f.feed, "extracts": f.extracts, "in force": f.in_force, "changed": f.changed, "come": f.came,
          "gone": f.gone}

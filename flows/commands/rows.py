@@ -1,4 +1,4 @@
-"""Follow rows and see what is held back: `kith trace`, `kith quarantine`, `kith codes`."""
+"""Follow rows and see what is held back: `kith trace`, `kith quarantine`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from flows.terminal import HERE, Commands, HomeOption, JsonOption, answer, home_
 from mappings.declarations import Feed
 from standard.errors import ExtractError
 from store.home import Home
-from store.ledger import Ledger, code_pending, extract
+from store.ledger import Ledger, extract
 from store.runs import hold_home
 
 quarantine_app = typer.Typer(cls=Commands, help="What is held back, why, and how to mend it.", no_args_is_help=True)
-codes_app = typer.Typer(cls=Commands, help="Codes that no crosswalk knows yet.", no_args_is_help=True)
 
 ExtractArgument = Annotated[str, typer.Argument(metavar="EXTRACT", help="Id of the extract, as `list` shows it.")]
 RecordArgument = Annotated[int, typer.Argument(metavar="RECORD", help="Number of the record in it.")]
@@ -139,20 +138,6 @@ def release_row(
     with opened(home) as at, hold_home(at.home):
         release(at.home, at.ledger, at.feed_of(extract_id), extract_id=extract_id, record=record, who=who, why=why)
     answer({"released": [extract_id, record]}, text="released; the next run publishes it", as_json=as_json)
-
-
-@codes_app.command("pending")
-def pending_codes(home: HomeOption = HERE, as_json: JsonOption = False) -> None:
-    """List the codes that no crosswalk knows: kept as sent, counted, and waiting for a line in a crosswalk.
-
-    \b
-    Example: kith codes pending --home exchange
-    """
-    with opened(home) as at, at.ledger.reading() as connection:
-        query = sa.select(code_pending).order_by(code_pending.c.agency, code_pending.c.feed, code_pending.c.element)
-        rows = [dict(row) for row in connection.execute(query).mappings()]
-    text = table(rows, ("agency", "feed", "element", "value", "rows", "first_extract"), empty="every code is known")
-    answer(rows, text=text, as_json=as_json)
 
 
 def trace(
