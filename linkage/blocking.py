@@ -12,6 +12,8 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 KEYS = Path(__file__).parent / "blocking.sql"
+SMALL_KEYS = Path(__file__).parent / "blocking_small.sql"
+SMALL = 65_536  # people (linkage.model.population), above which the rules of blocking_small.sql do not pay
 PAIRS_AT_ONCE = 500_000
 FEW = 5_000
 _RULE_BITS = 6  # the rule stands in a key's first bits, what is left of the hash in the others
@@ -73,6 +75,8 @@ class Rules:
 
     cap: int = 200
     """No rule may allow more."""
+    small: bool = False
+    """Whether the rules for few people (blocking_small.sql) hold, too."""
     names: list[str] = field(default_factory=list)
     caps: list[int] = field(default_factory=list)
 
@@ -104,7 +108,8 @@ def keys_of(con: duckdb.DuckDBPyConnection, rules: Rules, slots: Slots) -> tuple
     kind = "TABLE" if len(slots) < FEW else "VIEW"
     con.execute(f"CREATE TEMP {kind} usable AS SELECT * FROM mention WHERE NOT placeholder")
     con.execute(f"CREATE TEMP {kind} with_form AS SELECT *, unnest(given_forms) AS form FROM usable")
-    sql = KEYS.read_text(encoding="utf-8")
+    files = (KEYS, SMALL_KEYS) if rules.small else (KEYS,)
+    sql = " UNION ALL ".join(f"(FROM ({file.read_text(encoding='utf-8')}))" for file in files)
     con.execute(f"CREATE TEMP TABLE block_key AS SELECT rule, cap, key, id FROM ({sql}) WHERE key IS NOT NULL")
     found = con.sql("FROM block_key").to_arrow_table()
     con.execute(f"DROP TABLE block_key; DROP {kind} with_form; DROP {kind} usable")

@@ -17,10 +17,7 @@ UNION ALL SELECT 'birth, surname', 200, hash('birth', birth, unnest(surname_form
 UNION ALL SELECT 'birth, initials', 50, hash('birth', birth, least(given[1], surname[1]), greatest(given[1], surname[1])), id
     FROM usable WHERE birth IS NOT NULL AND given IS NOT NULL AND surname IS NOT NULL
 UNION ALL SELECT 'birth, middle', 200, hash('birth, middle', birth, middle), id FROM usable WHERE birth IS NOT NULL AND len(middle) > 1
-UNION ALL SELECT DISTINCT 'birth, initial', 15, hash('birth, initial', birth, initial), id
-    FROM (SELECT id, birth, unnest([given[1], surname[1]]) AS initial FROM usable) WHERE birth IS NOT NULL AND initial IS NOT NULL
 UNION ALL SELECT 'birth, zip', 25, hash('birth, zip', birth, zip), id FROM (SELECT id, birth, unnest(zips) AS zip FROM usable) WHERE birth IS NOT NULL
-UNION ALL SELECT 'birth, town', 25, hash('birth, town', birth, town), id FROM (SELECT id, birth, unnest(towns) AS town FROM usable) WHERE birth IS NOT NULL
 -- Names in either order: some clerks write the surname first.
 UNION ALL SELECT 'names, birth year', 200, hash('names', least(form, surname), greatest(form, surname), birth_year), id
     FROM with_form WHERE surname IS NOT NULL AND birth_year IS NOT NULL
@@ -30,14 +27,6 @@ UNION ALL SELECT 'names', 200, hash('names', least(form, surname), greatest(form
     FROM with_form WHERE surname IS NOT NULL
 UNION ALL SELECT 'given, surname part', 200, hash('names', form, part), id
     FROM (SELECT id, form, unnest(surname_forms) AS part FROM with_form)
-UNION ALL SELECT 'given, birth month', 10, hash('given, month', form, birth[:6]), id FROM with_form WHERE birth IS NOT NULL
-UNION ALL SELECT 'given, birth day', 10, hash('given, day', form, birth[5:]), id FROM with_form WHERE birth IS NOT NULL
-UNION ALL SELECT 'surname, birth month', 15, hash('surname, month', surname, birth[:6]), id FROM usable WHERE surname IS NOT NULL AND birth IS NOT NULL
-UNION ALL SELECT 'surname, birth day', 15, hash('surname, day', surname, birth[5:]), id FROM usable WHERE surname IS NOT NULL AND birth IS NOT NULL
-UNION ALL SELECT 'birth month, initials', 10, hash('month, initials', birth[:6], given[1], surname[1]), id
-    FROM usable WHERE birth IS NOT NULL AND given IS NOT NULL AND surname IS NOT NULL
-UNION ALL SELECT 'birth day, initials', 10, hash('day, initials', birth[5:], given[1], surname[1]), id
-    FROM usable WHERE birth IS NOT NULL AND given IS NOT NULL AND surname IS NOT NULL
 -- Who shares a home or a telephone with few others is compared with all of them, else with those of a like name.
 UNION ALL SELECT 'home', 30, hash('home', unnest(homes)), id FROM usable
 UNION ALL SELECT 'home, given', 200, hash('home, given', unnest(homes), given[1]), id FROM usable WHERE given IS NOT NULL
@@ -46,10 +35,6 @@ UNION ALL SELECT DISTINCT 'house number, given', 50, hash('number', regexp_extra
     FROM (SELECT id, form, unnest(homes) AS home FROM with_form) WHERE regexp_matches(home, '^[0-9]')
 UNION ALL SELECT 'phone', 30, hash('phone', unnest(phones)), id FROM usable
 UNION ALL SELECT 'phone, given', 200, hash('phone, given', unnest(phones), given[1]), id FROM usable WHERE given IS NOT NULL
-UNION ALL SELECT DISTINCT 'start of phone, initial', 15, hash('phone start', phone[:-4], given[1]), id
-    FROM (SELECT id, given, unnest(phones) AS phone FROM usable) WHERE given IS NOT NULL
-UNION ALL SELECT DISTINCT 'end of phone, initial', 15, hash('phone end', phone[-4:], given[1]), id
-    FROM (SELECT id, given, unnest(phones) AS phone FROM usable) WHERE given IS NOT NULL
 UNION ALL SELECT 'relative, given', 200, hash('relative', unnest(relatives), form), id FROM with_form
 UNION ALL SELECT 'relative, birth', 200, hash('relative', unnest(relatives), birth), id FROM usable WHERE birth IS NOT NULL
 UNION ALL SELECT 'zip, start of names', 100, hash('zip', zip, given[:3], surname[:3]), id
@@ -58,7 +43,4 @@ UNION ALL SELECT 'given, middle, start of surname', 100, hash('gms', form, middl
     FROM with_form WHERE middle IS NOT NULL AND surname IS NOT NULL
 UNION ALL SELECT 'start of given, middle, surname', 100, hash('gms', given[:3], middle[1], surname), id
     FROM usable WHERE given IS NOT NULL AND middle IS NOT NULL AND surname IS NOT NULL
-UNION ALL SELECT 'given, start of surname', 15, hash('gs', form, surname[:3]), id FROM with_form WHERE surname IS NOT NULL
 UNION ALL SELECT 'start of given, surname', 25, hash('sg', given[:3], surname), id FROM usable WHERE given IS NOT NULL AND surname IS NOT NULL
-UNION ALL SELECT 'town, start of names', 15, hash('town', town, given[:3], surname[:3]), id
-    FROM (SELECT id, given, surname, unnest(towns) AS town FROM usable) WHERE given IS NOT NULL AND surname IS NOT NULL

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from linkage.blocking import BlockIndex, Rules, SkippedBlocks, Slots
+from linkage.blocking import SMALL, BlockIndex, Rules, SkippedBlocks, Slots
 from linkage.delivery import Clock, Delivered, Delivery, deliver
 from linkage.guard import read_guard
 from linkage.identity import Cause, note_changes
@@ -165,7 +165,7 @@ def _stamp(con: duckdb.DuckDBPyConnection, settings: LinkageSettings) -> dict[st
 
 def _kept(folder: Path | None, known: Path | None, stamp: dict[str, Any], settings: LinkageSettings) -> LinkIndex:
     """The index kept in a folder, if it fits, or an empty one."""
-    rules = Rules(cap=settings.block_cap)
+    rules = Rules(cap=settings.block_cap, small=stamp["population"] <= SMALL)
     if folder is not None and known is not None:
         found = open_index(folder, stamp | {"links": known.parent.name}, rules)
         if found is not None and 2 * found.people >= len(found.mentions):  # else more is dead than alive
