@@ -30,15 +30,21 @@ def data_dictionary(agencies: Mapping[str, Agency]) -> str:
         "sent, and `x_match`, how well the common term fits it (SKOS: exact, close, broad, narrow, related; unmapped",
         "where no term was found). `missing` tells why an element is empty, as `element:reason`.",
         "",
-        *_table(["table", "what it holds"], ([f"[{name}](#{name})", _meaning_of(name)] for name in table_names())),
+        *markdown_table(
+            ["table", "what it holds"], ([f"[{name}](#{name})", _meaning_of(name)] for name in table_names())
+        ),
     ]
     for name in table_names():
         lines += _own_table(name) if name in MEANINGS else _entity(entities()[name], agencies)
     lines += ["## Columns of every entity table", ""]
-    lines += _table(["column", "type", "meaning"], ([f"`{n}`", k, m] for n, (k, m) in PROVENANCE.items()))
+    lines += markdown_table(["column", "type", "meaning"], ([f"`{n}`", k, m] for n, (k, m) in PROVENANCE.items()))
     lines += ["## Code sets", ""]
     for name in sorted({c.code_set for e in entities().values() for c in e.columns.values() if c.code_set}):
-        lines += [f"### {name}", "", *_table(["code", "meaning"], ([f"`{c}`", m] for c, m in code_set(name).items()))]
+        lines += [
+            f"### {name}",
+            "",
+            *markdown_table(["code", "meaning"], ([f"`{c}`", m] for c, m in code_set(name).items())),
+        ]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -54,7 +60,7 @@ def _meaning_of(name: str) -> str:
 def _own_table(name: str) -> list[str]:
     classes = column_classes()[name]
     columns = ([f"`{column}`", meaning, classes[column].sensitivity] for column, meaning in MEANINGS[name].items())
-    return [f"## {name}", "", _meaning_of(name), "", *_table(["column", "meaning", "class"], columns)]
+    return [f"## {name}", "", _meaning_of(name), "", *markdown_table(["column", "meaning", "class"], columns)]
 
 
 def _entity(entity: Entity, agencies: Mapping[str, Agency]) -> list[str]:
@@ -64,10 +70,10 @@ def _entity(entity: Entity, agencies: Mapping[str, Agency]) -> list[str]:
         lines += [f"Stands in `timeline` on its `{entity.event.date}`{f', told by its `{code}`' if code else ''}.", ""]
     classes = entity.classes()
     rows = (row for name, column in entity.columns.items() for row in _columns(name, column, classes[name]))
-    lines += _table(["column", "type", "meaning", "class", "codes"], rows)
+    lines += markdown_table(["column", "type", "meaning", "class", "codes"], rows)
     fed = list(_fed_by(entity, agencies))
     if fed:
-        lines += ["Fed by:", "", *_table(["column", "agency", "feed", "from", "match of its codes"], fed)]
+        lines += ["Fed by:", "", *markdown_table(["column", "agency", "feed", "from", "match of its codes"], fed)]
     return lines
 
 
@@ -127,7 +133,8 @@ def _strengths(agency: Agency, crosswalk: str) -> str:
     return ", ".join(f"{match} {times}" for match, times in sorted(found.items()))
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table in Markdown, with an empty line after it."""
     lines = [_line(header), _line(["---"] * len(header)), *map(_line, rows)]
     return [*lines, ""]
 

@@ -9,25 +9,38 @@ from typing import Annotated
 import typer
 
 from flows.commands.rows import opened
-from flows.settings import load_agencies_of, load_settings
+from flows.settings import agency_folder, load_agencies_of, load_agency_of, load_settings
 from flows.terminal import HERE, HomeOption, JsonOption, answer, home_at, table
 from standard.errors import PublishError
 from store.home import Home
 
 
-def dictionary(home: HomeOption = HERE, as_json: JsonOption = False) -> None:
+def dictionary(
+    agency: Annotated[
+        str | None, typer.Option("--agency", help="The page of this agency: its terms, ours, and how well they match.")
+    ] = None,
+    home: HomeOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
     """Print every table and column of the record with meaning, code set and sensitivity, and who feeds it (Markdown).
 
     Outside a home the common schema alone is told.
 
     \b
     Example: kith dictionary --home exchange > dictionary.md
+    Example: kith dictionary --home exchange --agency hillside_schools > hillside_schools.md
     """
+    from record.agency_page import agency_dictionary
     from record.dictionary import data_dictionary
 
+    if agency is not None:
+        at = home_at(home)
+        text = agency_dictionary(load_agency_of(agency_folder(agency, at), at, load_settings(at)))
+        answer({"markdown": text}, text=text, as_json=as_json)
+        return
     outside = home == HERE and not Home(home.resolve()).settings_file.is_file()
-    at = None if outside else home_at(home)
-    agencies = load_agencies_of(at, load_settings(at)) if at else {}
+    of = None if outside else home_at(home)
+    agencies = load_agencies_of(of, load_settings(of)) if of else {}
     text = data_dictionary(agencies)
     answer({"markdown": text}, text=text, as_json=as_json)
 
