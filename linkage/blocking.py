@@ -151,17 +151,13 @@ class BlockIndex:
             return np.zeros(0, np.int64), np.zeros(0, np.int32)
         return np.concatenate([place for place, _ in found]), np.concatenate([slots for _, slots in found])
 
-    def _members(
-        self, segment: KeySegment, keys: Keys, alive: Alive
-    ) -> tuple[Places, Slots]:
+    def _members(self, segment: KeySegment, keys: Keys, alive: Alive) -> tuple[Places, Slots]:
         place, at = expanded(*segment.ranges(keys))
         slots = segment.slots[at]
         there = alive[slots]
         return place[there], slots[there]
 
-    def pairs(
-        self, new: KeySegment, alive: Alive, *, at_once: int = PAIRS_AT_ONCE
-    ) -> Iterator[Pairs]:
+    def pairs(self, new: KeySegment, alive: Alive, *, at_once: int = PAIRS_AT_ONCE) -> Iterator[Pairs]:
         """Pairs of a new mention with any other that shares a key within its cap, each once, in parts.
 
         Args:
@@ -218,9 +214,7 @@ def runs(keys: Keys) -> tuple[Keys, Places, Places]:
     return keys[begin], begin, np.diff(begin, append=len(keys))
 
 
-def expanded(
-    begin: Places, count: Places
-) -> tuple[Places, Places]:
+def expanded(begin: Places, count: Places) -> tuple[Places, Places]:
     """Ranges written out: the number of the range, and the place."""
     owner = np.repeat(np.arange(len(count)), count)
     before = np.cumsum(count) - count

@@ -128,9 +128,7 @@ def _add_mentions(index: LinkIndex, con: duckdb.DuckDBPyConnection) -> tuple[Slo
     return np.concatenate(slots), key_segment(np.concatenate(keys), np.concatenate(owners))
 
 
-def _judged_anew(
-    index: LinkIndex, con: duckdb.DuckDBPyConnection, judgements: pa.Table, new: Slots
-) -> Slots:
+def _judged_anew(index: LinkIndex, con: duckdb.DuckDBPyConnection, judgements: pa.Table, new: Slots) -> Slots:
     """The mentions of judgements that are new or taken back, and of those about a new mention."""
     if not judgements.num_rows and not index.judgements.num_rows:
         return np.zeros(0, np.int32)
