@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,14 +56,19 @@ def draft_column_map(people: Path) -> DraftedMap:
         LinkageError: The file cannot be read.
     """
     header = read_header(people)
+    found = common_columns(header)
+    taken = set(found.values())
+    return DraftedMap(people, found, [name for name in header if name not in taken])
+
+
+def common_columns(header: Sequence[str]) -> dict[str, str]:
+    """Common column -> the column of a header that is called like it."""
     called = {_plain(name): name for name in reversed(header)}
-    found = {
+    return {
         common: called[word]
         for common, words in WORDS.items()
         if (word := next((word for word in (common.replace("_", " "), *words) if word in called), None)) is not None
     }
-    taken = set(found.values())
-    return DraftedMap(people, found, [name for name in header if name not in taken])
 
 
 def _plain(name: str) -> str:

@@ -24,7 +24,7 @@ ElementType = Literal[
 """Type of an `sql` element; name, identifier, code (in common terms) and reference are text to the engine."""
 
 _ELEMENT_NAME = re.compile(r"[a-z][a-z0-9_]*")
-_RESERVED = {"as_of", "extract", "record", "line", "feed", "agency_id", "row_id", "source_key", "extract_id", "missing"}
+RESERVED = {"as_of", "extract", "record", "line", "feed", "agency_id", "row_id", "source_key", "extract_id", "missing"}
 _TEMPLATE_PART = re.compile(r"\{([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)?)\}")
 
 
@@ -300,7 +300,7 @@ class Feed(Declared):
             if not _ELEMENT_NAME.fullmatch(name):
                 raise ValueError(f"{name!r}: an element's name is lower case letters, digits and _")
             coded = self.elements.get(re.sub("_(source|match)$", "", name))
-            if name in _RESERVED or (coded is not None and coded is not self.elements.get(name) and coded.code):
+            if name in RESERVED or (coded is not None and coded is not self.elements.get(name) and coded.code):
                 raise ValueError(f"{name!r} is taken by the exchange; choose another name")
         for column in self.columns:
             if not column.strip() or "{" in column or column.lower() in ("_record", "_line", "_marks", "_hash"):

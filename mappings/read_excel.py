@@ -50,6 +50,24 @@ def read_excel(path: Path, feed: Feed) -> Reading:
     return reading
 
 
+def first_rows(path: Path, most: int) -> list[list[str]]:
+    """What the cells of the first rows of the first sheet show; rows that are blank are left out.
+
+    Raises:
+        ExtractError: It is no workbook, or one that no feed would be read from.
+    """
+    from openpyxl import load_workbook  # type: ignore[import-untyped]
+
+    wrong = _wrong(path)
+    if wrong is not None:
+        raise ExtractError(wrong[1], where=str(path), mend="give an xlsx workbook that is not locked")
+    with closing(load_workbook(path, read_only=True, data_only=True, keep_links=False)) as workbook:
+        sheet = workbook.worksheets[0]
+        sheet.reset_dimensions()
+        rows = (_texts(cells) for cells in islice(sheet.iter_rows(), most))
+        return [row for row in rows if any(row)]
+
+
 def _wrong(path: Path) -> tuple[str, str] | None:
     """Why a file is no workbook that can be opened without harm."""
     try:
@@ -81,7 +99,7 @@ def _has_document_type(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> bool:
 
 def _batches(path: Path, feed: Feed, reading: Reading) -> Iterator[pa.RecordBatch]:
     try:
-        from openpyxl import load_workbook  # type: ignore[import-untyped]
+        from openpyxl import load_workbook
     except ImportError as error:
         raise ExtractError(
             "the package that reads workbooks is not installed", where="format kind: excel",
