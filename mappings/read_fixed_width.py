@@ -38,7 +38,9 @@ def read_fixed_width(path: Path, feed: Feed, layout: Layout) -> Reading:
     stop = read_trailer(path, feed.format, reading)
     stream = TextStream(path, feed.format.encoding, stop=stop, unwanted="\0" + _NOWHERE)
     if not stream.head().strip("\r\n \ufffd"):
-        reading.hold_for("empty", "empty_file", "the file holds no text")
+        if reading.declared != 0:
+            reading.hold_for("empty", "empty_file", "the file holds no text")
+        stream.close()
         return reading
     note_encoding(stream, reading)
     reading.batches = _Lines(feed, layout, reading).batches(stream)

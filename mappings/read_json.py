@@ -152,11 +152,18 @@ def _text(found: list[Value]) -> str | None:
 
 
 def _plain(value: Value) -> str:
-    return value if isinstance(value, str) else "true" if value else "false"
+    return _whole(value) if isinstance(value, str) else "true" if value else "false"
+
+
+def _whole(text: str) -> str:
+    """The text with U+FFFD for each half of a character that an escape (`\\ud800`) left alone."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _object(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
-    found = dict(pairs)
+    found = {_whole(name): value for name, value in pairs}
     if len(found) < len(pairs):
         raise ValueError("a name stands twice in an object")
     return found

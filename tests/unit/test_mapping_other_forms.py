@@ -263,3 +263,9 @@ def test_two_children_never_share_a_key_because_of_where_a_bar_stands(tmp_path: 
     state = _in_force(got.batch.mapped, tmp_path / "state.parquet")
     made = project_entities({"hill_schools": agency}, {("hill_schools", "students"): state}, tmp_path / "out")
     assert {ref for (ref,) in _read(made["person"], "person_ref")} == {f"hill_schools/students/{key}" for key in keys}
+
+
+def test_a_trailer_that_tells_of_no_record_makes_an_empty_file_a_good_one(tmp_path: Path) -> None:
+    form = FIXED.replace("layout: child", "layout: child, trailer: {prefix: TRL}")
+    assert _fixed(tmp_path, b"TRL 0\n", form).batch.hold is None
+    assert _fixed(tmp_path / "two", b"TRL 2\n", form).batch.hold == "empty"
