@@ -70,7 +70,7 @@ def explain_pair(
         _one_pair(con, record_l, record_r, people)
         prior = prior_weight(int(con.sql("SELECT count(*) FROM mention").fetchall()[0][0]))
         score(con, "asked", scorer_of(model, prior=prior), into="scored")
-        judge(con, "scored", model, read_guard(), into="judged")
+        judge(con, "scored", model, read_guard(), into="judged", no_families=chosen.no_families or 0.0)
         found = con.sql("FROM judged")
         row = dict(zip(found.columns, found.fetchall()[0], strict=True))
     compared = tuple(

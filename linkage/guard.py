@@ -50,7 +50,15 @@ def levels_of(model: dict[str, Any]) -> dict[str, list[str]]:
     }
 
 
-def judge(con: duckdb.DuckDBPyConnection, scored: str, model: dict[str, Any], guard: Guard, *, into: str) -> None:
+def judge(
+    con: duckdb.DuckDBPyConnection,
+    scored: str,
+    model: dict[str, Any],
+    guard: Guard,
+    *,
+    into: str,
+    no_families: float = 0.0,
+) -> None:
     """Names the veto and the doubt of every scored pair.
 
     Args:
@@ -60,18 +68,25 @@ def judge(con: duckdb.DuckDBPyConnection, scored: str, model: dict[str, Any], gu
         guard: The rules.
         into: Table that is made: the columns of `scored`, stated (the agency itself says they are one) and veto, doubt
             (names of rules or NULL).
+        no_families: Bits by which the table shows fewer relatives than one of families (linkage.families).
     """
-    words = ", ".join(_word(name, levels) for name, levels in levels_of(model).items())
-    facts = ", ".join(f"({sql}) AS {name}" for name, sql in guard.facts.items())  # a fact may use those above it
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE {into} AS
-        WITH pair AS (
-            SELECT s.*, {words}, {_both_sides(con)}
-            FROM {scored} s JOIN mention l ON l.id = s.id_l JOIN mention r ON r.id = s.id_r
-        ), known AS (SELECT *, {facts} FROM pair)
         SELECT {_columns(con, scored)}, stated,
             {_first(guard, Effect.APART)} AS veto, {_first(guard, Effect.DOUBT)} AS doubt
-        FROM known"""
+        FROM ({with_facts(con, scored, model, guard, no_families=no_families)})"""
+    )
+
+
+def with_facts(
+    con: duckdb.DuckDBPyConnection, scored: str, model: dict[str, Any], guard: Guard, *, no_families: float = 0.0
+) -> str:
+    """SQL: scored pairs with the words of their levels, the columns of both mentions and the guard's facts."""
+    words = ", ".join(_word(name, levels) for name, levels in levels_of(model).items())
+    facts = ", ".join(f"({sql}) AS {name}" for name, sql in guard.facts.items())  # a fact may use those above it
+    return (
+        f"SELECT *, {facts} FROM (SELECT s.*, {words}, {_both_sides(con)}, {no_families!r}::DOUBLE AS no_families "
+        f"FROM {scored} s JOIN mention l ON l.id = s.id_l JOIN mention r ON r.id = s.id_r)"
     )
 
 

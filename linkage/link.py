@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from linkage.blocking import SMALL, BlockIndex, Rules, SkippedBlocks, Slots
 from linkage.delivery import Clock, Delivered, Delivery, deliver
+from linkage.families import no_families
 from linkage.guard import read_guard
 from linkage.identity import Cause, note_changes
 from linkage.index import FORMER, LinkIndex
@@ -43,6 +44,8 @@ class LinkageSettings(Declared):
     review_weight: float = 0.0
     block_cap: int = 200
     most_records: int = 200
+    no_families: float | None = 0.0
+    """Bits by which the table shows fewer relatives than one of families; None: found out (linkage.families)."""
     threads: int = 2
     memory: str = "450MB"
 
@@ -121,6 +124,13 @@ def link_people(
         delivery = Delivery(removed, con.sql("FROM change").to_arrow_table(), judged)
         past = Past(secret, set(spent), _cause(known, chosen), *(() if kept.people else _known(known)))
         done = deliver(kept, con, delivery, how=pair_rules(chosen, stamp["population"]), past=past, clock=clock)
+        if chosen.no_families is None:
+            bits = no_families(con, kept, pair_rules(chosen, stamp["population"]), least_weight=chosen.link_weight)
+            chosen = chosen.model_copy(update={"no_families": bits})
+            clock.lap("families")
+            if bits:
+                kept, how = LinkIndex(blocks=BlockIndex(kept.blocks.rules)), pair_rules(chosen, stamp["population"])
+                done = deliver(kept, con, delivery, how=how, past=past, clock=clock)
         counts = _write(con, into, kept, done)
         clock.lap("write")
     if index is not None:
@@ -137,8 +147,12 @@ def link_people(
 def link_file(
     people: Path, into: Path, *, columns: ColumnMap | None = None, settings: LinkageSettings | None = None
 ) -> Links:
-    """Links a table outside any home; its person ids mean nothing beside those of a home or of another table."""
-    return link_people(people, into, secret=b"kith link", settings=settings, columns=columns)
+    """Links a table outside any home; its person ids mean nothing beside those of a home or of another table.
+
+    Whether it holds families, as a home does, is found out, unless the settings say it.
+    """
+    chosen = settings or LinkageSettings(no_families=None)
+    return link_people(people, into, secret=b"kith link", settings=chosen, columns=columns)
 
 
 def _connect(settings: LinkageSettings, spill: Path) -> duckdb.DuckDBPyConnection:
@@ -241,6 +255,7 @@ def pair_rules(settings: LinkageSettings, people: int) -> PairRules:
         decide_sql=settings.decide_sql,
         review_weight=settings.review_weight,
         most_records=settings.most_records,
+        no_families=settings.no_families or 0.0,
     )
 
 

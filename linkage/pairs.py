@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from linkage.blocking import Pairs
-from linkage.guard import Guard, judge
+from linkage.guard import Guard, judge, with_facts
 from linkage.index import Mentions
 from linkage.score import Scorer, both_sides
 
@@ -30,6 +33,8 @@ class PairRules:
     """The decision over the columns weight, stated, veto and doubt."""
     review_weight: float
     most_records: int
+    no_families: float = 0.0
+    """Bits by which the table shows fewer relatives than one of families (linkage.families)."""
 
     @property
     def stated(self) -> str:
@@ -70,15 +75,37 @@ def _score_part(
     query = how.scorer.sql(rows, least_weight=least_weight, staged=len(pairs) > FEW)
     con.execute(f"CREATE OR REPLACE TEMP TABLE scored AS {query}")
     con.unregister("both_sides")
+    with _their_mentions(con, mentions):
+        judge(con, "scored", how.model, how.guard, into="judged", no_families=how.no_families)
+        edges = con.sql(f"SELECT *, {how.decide_sql} AS decision FROM judged").to_arrow_table()
+    con.execute("DROP TABLE scored; DROP TABLE judged")
+    return edges
+
+
+def own_evidence(
+    con: duckdb.DuckDBPyConnection, mentions: Mentions, edges: pa.Table, how: PairRules
+) -> npt.NDArray[np.float64]:
+    """Of each edge the guard's `own`: log2 odds of one person against two of one family."""
+    con.register("scored_edge", edges)
+    con.execute("CREATE OR REPLACE TEMP TABLE scored AS SELECT * EXCLUDE (stated) FROM scored_edge")
+    con.unregister("scored_edge")
+    with _their_mentions(con, mentions):
+        facts = with_facts(con, "scored", how.model, how.guard, no_families=how.no_families)
+        own: npt.NDArray[np.float64] = con.sql(f"SELECT own::DOUBLE AS own FROM ({facts})").fetchnumpy()["own"]
+    con.execute("DROP TABLE scored")
+    return own
+
+
+@contextmanager
+def _their_mentions(con: duckdb.DuckDBPyConnection, mentions: Mentions) -> Iterator[None]:
+    """The view `mention` of the pairs in the table `scored`."""
     ends = con.sql("SELECT DISTINCT unnest([id_l, id_r]) AS id FROM scored ORDER BY id").fetchnumpy()["id"]
     mention = mentions.take(np.asarray(ends, np.int32))
     con.register("scored_mention", mention.append_column("id", pa.array(ends, pa.int32())))
     con.execute("CREATE OR REPLACE TEMP VIEW mention AS FROM scored_mention")
-    judge(con, "scored", how.model, how.guard, into="judged")
-    edges = con.sql(f"SELECT *, {how.decide_sql} AS decision FROM judged").to_arrow_table()
-    con.execute("DROP VIEW mention; DROP TABLE scored; DROP TABLE judged")
+    yield
+    con.execute("DROP VIEW mention")
     con.unregister("scored_mention")
-    return edges
 
 
 def _in_record_order(mentions: Mentions, pairs: Pairs) -> tuple[Any, Any]:
