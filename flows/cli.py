@@ -27,6 +27,7 @@ from flows.commands import (
     rows,
     run,
     setup,
+    state,
 )
 from flows.prefect_server import NO_TELEMETRY
 from flows.terminal import EXIT_STATUSES, Commands, run_command_line
@@ -44,8 +45,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 for command in (
-    demo.demo, setup.init, setup.doctor, run.run, run.serve, run.status, receipt.check, remap.remap, link.link,
-    link.explain, outbound.outbound, relink.relink, evaluate.evaluate, rows.trace, reading.person, reading.dictionary,
+    demo.demo, setup.init, setup.doctor, run.run, run.serve, run.status, receipt.check, remap.remap, state.state,
+    link.link, link.explain, outbound.outbound, relink.relink, evaluate.evaluate, rows.trace, reading.person, reading.dictionary,
     reading.report,
 ):  # fmt: skip
     app.command()(command)

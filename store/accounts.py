@@ -101,10 +101,11 @@ def _read(query: str) -> list[tuple[object, ...]]:
         return list(con.execute(query).fetchall())
 
 
-def read_moves(connection: sa.Connection, extract_id: str) -> pa.Table:
-    """All moves of an extract's rows: `move_id, record, to_disposition, reason`; record 0 means all quarantined."""
+def read_moves(connection: sa.Connection, extract_id: str, *, until: str = "9999") -> pa.Table:
+    """The moves of an extract's rows up to a moment: `move_id, record, to_disposition, reason`; record 0 means all
+    quarantined."""
     query = sa.select(row_move.c.move_id, row_move.c.record, row_move.c.to_disposition, row_move.c.reason)
-    rows = connection.execute(query.where(row_move.c.extract_id == extract_id)).all()
+    rows = connection.execute(query.where(row_move.c.extract_id == extract_id, row_move.c.at <= until)).all()
     kinds = {"move_id": pa.int64(), "record": pa.int64(), "to_disposition": pa.string(), "reason": pa.string()}
     return pa.Table.from_pylist([dict(row._mapping) for row in rows], schema=pa.schema(kinds))
 
