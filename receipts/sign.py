@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from threading import Lock
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -21,6 +22,8 @@ from store.home import written_whole
 
 KEY = "receipt_key"
 """The file of the keys folder that holds the private key (PEM)."""
+_MAKING = Lock()
+"""Two agencies may be answered side by side; they must not make a key each."""
 
 
 def signing_key(keys: Path) -> Ed25519PrivateKey:
@@ -30,11 +33,9 @@ def signing_key(keys: Path) -> Ed25519PrivateKey:
         DeclarationError: Others can read it, or it is no such key.
     """
     path = keys / KEY
-    if not path.exists():
-        made = Ed25519PrivateKey.generate()
-        with written_whole(path) as part:
-            part.touch(mode=0o600)
-            part.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    with _MAKING:
+        if not path.exists():
+            _make_key(path)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise DeclarationError(
             "the key that signs receipts can be read by others", where=str(path), mend=f"chmod 600 {path}, and renew it"
@@ -49,6 +50,13 @@ def signing_key(keys: Path) -> Ed25519PrivateKey:
             "away: another one is made, whose public half the agencies must be given",
         )  # fmt: skip
     return key
+
+
+def _make_key(path: Path) -> None:
+    made = Ed25519PrivateKey.generate()
+    with written_whole(path) as part:
+        part.touch(mode=0o600)
+        part.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 def public_key(keys: Path) -> str:
