@@ -15,6 +15,8 @@ from standard.errors import DeclarationError
 Packing = Literal["pgp", "zip", "gzip"]
 PACKINGS: tuple[tuple[Packing, ...], ...] = ((), ("pgp",), ("zip",), ("gzip",), ("pgp", "zip"), ("pgp", "gzip"))
 
+SEQUENCE = "{sequence}"
+"""In a pattern of names: the number by which the sender counts its files."""
 _AS_OF = re.compile(r"\{as_of:([^{}]*)\}")
 _DIGITS = {"Y": 4, "m": 2, "d": 2, "y": 2, "j": 3, "H": 2, "M": 2, "S": 2}
 _SPAN = re.compile(r"(\d+)\s*(minute|hour|day|week)s?")
@@ -22,7 +24,8 @@ _SPAN = re.compile(r"(\d+)\s*(minute|hour|day|week)s?")
 
 @dataclass(frozen=True)
 class FilesWanted:
-    """Files by name. `{as_of:%Y%m%d}` stands for the date the file speaks of, `*` for any text, `?` for one character.
+    """Files by name. `{as_of:%Y%m%d}` stands for the date the file speaks of, `*` for any text, `?` for one character,
+    `{sequence}` for the number the sender counts its files by.
 
     The pattern holds for the whole name; upper and lower case differ.
     """
@@ -63,6 +66,11 @@ class FilesWanted:
         except ValueError:
             return None
 
+    def sequence(self, name: str) -> int | None:
+        """The number of a file in its sender's count; None where the pattern has none, or the file is not wanted."""
+        found = _compiled(self.pattern)[0].fullmatch(name)
+        return int(found.group("sequence")) if found and "sequence" in found.groupdict() else None
+
     def as_of(self, name: str, *, read_on: date) -> date | None:
         """The date a file of this name speaks of, the day it is read where the pattern has none; None: not wanted."""
         moment = self.moment(name)
@@ -82,9 +90,10 @@ def _end_of_period(start: datetime, form: str) -> datetime:
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> tuple[re.Pattern[str], str | None]:
     parts = _AS_OF.split(pattern)
-    if len(parts) > 3 or "/" in pattern or "{" in "".join(parts[::2]):
+    plain = "".join(parts[::2])
+    if len(parts) > 3 or "/" in pattern or plain.count(SEQUENCE) > 1 or "{" in plain.replace(SEQUENCE, ""):
         raise DeclarationError(
-            "a pattern of file names holds at most one {as_of:...} and no folder",
+            "a pattern of file names holds at most one {as_of:...}, at most one {sequence} and no folder",
             where=f"files: {pattern!r}",
             mend='write it like "students_{as_of:%Y%m%d}*.csv"',
         )
@@ -95,7 +104,8 @@ def _compiled(pattern: str) -> tuple[re.Pattern[str], str | None]:
 
 
 def _glob_expression(text: str) -> str:
-    return re.escape(text).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+    glob = re.escape(text).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+    return glob.replace(re.escape(SEQUENCE), r"(?P<sequence>\d{1,18})")
 
 
 def _date_expression(form: str, pattern: str) -> str:

@@ -86,7 +86,9 @@ def _of_the_repository(name: str) -> Path:
 
 
 def _checked(home: Home, ledger: Ledger, agency: Agency, feed: Feed, file: Path, now: datetime) -> Row:
-    overdue = [each for each in overdue_feeds(ledger, agency, now=now) if each["feed"] != feed.feed]
+    overdue = [
+        each for each in overdue_feeds(ledger, agency, now=now) if each["feed"] != feed.feed or "missing" in each
+    ]
     with ledger.reading() as connection:
         before = deliveries_before(connection, agency.agency, feed.feed, seq=_AFTER_ALL)
     try:

@@ -46,8 +46,8 @@ app = typer.Typer(
 )
 for command in (
     demo.demo, setup.init, setup.doctor, run.run, run.serve, run.status, receipt.check, remap.remap, state.state,
-    link.link, link.explain, outbound.outbound, relink.relink, evaluate.evaluate, rows.trace, reading.person, reading.dictionary,
-    reading.report,
+    link.link, link.explain, outbound.outbound, relink.relink, evaluate.evaluate, rows.trace, reading.person,
+    reading.dictionary, reading.report,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(rows.quarantine_app, name="quarantine")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from connectors.sources import Secrets
 from flows.run import Night
-from flows.standing import LATE, SHORT, SILENT, Standing, read_standings
+from flows.standing import GAP, LATE, SHORT, SILENT, Standing, read_standings
 from flows.status import read_held
 from standard.errors import SourceError
 from store.home import Home
@@ -66,6 +66,9 @@ def _of_standing(standing: Standing) -> Iterator[Notice]:
             says = f"is silent: nothing came where several deliveries were to be expected{since}"
         elif kind == LATE:
             says = f"is late: it was due {_minute(standing.due)}{since}"
+        elif kind == GAP:
+            about = numbers = ", ".join(map(str, standing.missing))
+            says = f"has gaps: number {numbers} of its count never came"
         elif kind == SHORT:
             says = f"is short: {standing.rows:,} rows, usually {standing.rows_usual:,}"
         yield Notice(standing.agency, standing.feed, kind, about, says)
@@ -155,7 +158,7 @@ def _send(home: Home, exchange: str, to: Sequence[str], text: str) -> None:
             raise SourceError(
                 "the operators could not be told" if known else "nothing can be told this way",
                 where=f"{home.settings_file}, notify, number {number}",
-                mend="look whether it can be reached and how it is written: docs/operations.md; the next run tells it"
+                mend="look whether it can be reached and how it is written: docs/command_line.md; the next run tells it"
                 if known
-                else "write it as docs/operations.md shows",
+                else "write it as docs/command_line.md shows",
             )

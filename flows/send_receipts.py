@@ -9,7 +9,7 @@ from connectors.database import Database
 from connectors.doors import open_door
 from connectors.sources import FilesSource, Secrets
 from flows.run import Night
-from flows.standing import late_feeds
+from flows.standing import read_standings
 from flows.timetable import cadence_of
 from mappings.load import Agency
 from receipts.owed import describe_delivery, owed_receipts
@@ -44,9 +44,12 @@ def send_receipts(night: Night, name: str) -> None:
 
 
 def overdue_feeds(ledger: Ledger, agency: Agency, *, now: datetime) -> list[dict[str, Any]]:
-    """Feeds of an agency that were due, their grace being over, and have not come: feed, due."""
-    late = late_feeds(ledger, {agency.agency: agency}, now=now)
-    return [{"feed": name, "due": _due(agency, name, now)} for name in agency.feeds if late.get((agency.agency, name))]
+    """What an agency is asked for: feeds that were due, their grace being over, and have not come (feed, due), and
+    numbers of its count that never came (feed, missing)."""
+    with ledger.reading() as connection:
+        standings = read_standings(connection, {agency.agency: agency}, now)
+    late = [{"feed": each.feed, "due": _due(agency, each.feed, now)} for each in standings if each.late]
+    return late + [{"feed": each.feed, "missing": list(each.missing)} for each in standings if each.missing]
 
 
 def _due(agency: Agency, feed: str, now: datetime) -> str:

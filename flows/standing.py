@@ -1,22 +1,23 @@
-"""How each feed stands against its schedule and its own history: late, silent, early, short."""
+"""How each feed stands against its schedule, its own history and its count: late, silent, early, short, with gaps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from statistics import median
 
 import sqlalchemy as sa
 
+from connectors.wanted import SEQUENCE, FilesWanted
 from flows.timetable import Cadence, cadence_of
 from mappings.load import Agency
 from receipts.owed import deliveries_before
 from store.extracts import Holds
 from store.ledger import Ledger, extract
 
-LATE, SILENT, EARLY, SHORT = "late", "silent", "early", "short"
+LATE, SILENT, EARLY, SHORT, GAP = "late", "silent", "early", "short", "gap"
 SILENT_AFTER = 3
 """Due moments in a row, or usual distances between arrivals, for which nothing came."""
 _HISTORY = 12
@@ -25,6 +26,7 @@ _SHORT_OF = {Holds.FULL: 0.5, Holds.DELTA: 0.1}
 """Share of its usual rows below which a file is short; what changes in a table in a night may be nothing."""
 _LEAST_ROWS = 20
 _NEVER_YET = 1 << 60
+_MOST_MISSING = 20
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,13 @@ class Standing:
     next: datetime | None
     late: bool | None
     kinds: tuple[str, ...]
-    """Which of late, silent, early and short it is."""
+    """Which of late, silent, early, short and gap it is."""
     rows: int | None
     """Rows of its newest delivery."""
     rows_usual: int | None
     """Median rows of the deliveries before."""
+    missing: tuple[int, ...] = ()
+    """The first numbers that its sender's count has and that never came."""
 
 
 def read_standings(connection: sa.Connection, agencies: Mapping[str, Agency], now: datetime) -> list[Standing]:
@@ -67,11 +71,26 @@ def _standing(connection: sa.Connection, agency: Agency, feed: str, now: datetim
         *(_against_schedule(cadence, came, now) if cadence else _against_history(came, now)),
         *([SHORT] if _is_short(agency.feeds[feed].holds, counts, usual) else []),
     ]
+    missing = missing_numbers(connection, agency, feed)
+    kinds += [GAP] if missing else []
     return Standing(
         agency.agency, feed, last,
         cadence.last_due(now) if cadence else None, cadence.next_due(now) if cadence else None,
         LATE in kinds if cadence else None, tuple(kinds), counts[0] if counts else None, usual,
+        missing,
     )  # fmt: skip
+
+
+def missing_numbers(connection: sa.Connection, agency: Agency, feed: str) -> tuple[int, ...]:
+    """The first numbers between the first and the last that came which a feed's files have not borne."""
+    wanted = agency.feeds[feed].arrives.files
+    if wanted is None or SEQUENCE not in wanted:
+        return ()
+    named = sa.select(extract.c.name).distinct().where(extract.c.agency == agency.agency, extract.c.feed == feed)
+    files = FilesWanted(wanted)
+    came = sorted({n for name in connection.execute(named).scalars() if (n := files.sequence(name)) is not None})
+    gaps = chain.from_iterable(range(before + 1, after) for before, after in pairwise(came))
+    return tuple(islice(gaps, _MOST_MISSING))
 
 
 def _arrivals(connection: sa.Connection, agency: str, feed: str) -> list[datetime]:

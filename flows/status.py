@@ -31,7 +31,7 @@ class ExchangeStatus:
     """run_id, started_at, finished_at, state (running, finished, failed, dead), last_stage (begun), failures."""
     feeds: list[Row]
     """agency, feed, last_arrival, due (last), next, late (True, False; None where no schedule is declared), stands
-    (late, silent, early, short), rows (of the newest delivery), rows_usual."""
+    (late, silent, early, short, gap), rows (of the newest delivery), rows_usual, missing (numbers)."""
     held: list[Row]
     """extract_id, agency, feed, name, as_of, reason."""
     waiting: list[Row]
@@ -129,6 +129,7 @@ def _feed(standing: Standing) -> Row:
         "due": standing.due.isoformat(timespec="minutes") if standing.due else None,
         "next": standing.next.isoformat(timespec="minutes") if standing.next else None,
         "rows": standing.rows, "rows_usual": standing.rows_usual,
+        "missing": list(standing.missing),
     }  # fmt: skip
 
 

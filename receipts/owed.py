@@ -92,7 +92,7 @@ def describe_delivery(home: Home, ledger: Ledger, agency: Agency, of: str, *, ov
         outcome = _outcome(connection, home, row)
         return describe(
             _delivery(row, came), outcome, feed, before=deliveries_before(connection, row["agency"], row["feed"],
-            seq=row["seq"]), overdue=[each for each in overdue if each["feed"] != row["feed"]],
+            seq=row["seq"]), overdue=[each for each in overdue if each["feed"] != row["feed"] or "missing" in each],
         )  # fmt: skip
 
 

@@ -34,6 +34,10 @@ def text(receipt: Mapping[str, Any]) -> str:
     lines += [_line(finding) for finding in receipt["findings"]]
     lines += [f"expected and not come: {each['feed']}, due {each['due']}" for each in receipt["asked_for"]["feeds"]]
     lines += [
+        f"never came: {each['feed']}, number {', '.join(map(str, each['missing']))}"
+        for each in receipt["asked_for"]["numbers"]
+    ]
+    lines += [
         f"codes to explain: {each['codes']:,} of {', '.join(each['columns'])}" for each in receipt["asked_for"]["codes"]
     ]
     return "\n".join(lines)

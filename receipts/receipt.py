@@ -99,7 +99,7 @@ def describe(
         outcome: What became of it.
         feed: The declaration of its feed; None where it is of none.
         before: The deliveries of the feed before it, the newest first.
-        overdue: Other feeds that are expected and have not come: feed, due.
+        overdue: Other feeds that are expected and have not come (feed, due); numbers that never came (feed, missing).
     """
     verdict = _verdict(outcome)
     if verdict == "refused":
@@ -216,7 +216,9 @@ def _asked_for(findings: Sequence[Row], feed: Feed | None, new_codes: Mapping[st
         {"element": name, "columns": _columns(feed, name) if feed else [], "codes": count}
         for name, count in sorted(new_codes.items())
     ]
-    return {"feeds": list(overdue), "elements": elements, "codes": codes}
+    feeds = [each for each in overdue if "missing" not in each]
+    numbers = [each for each in overdue if "missing" in each]
+    return {"feeds": feeds, "numbers": numbers, "elements": elements, "codes": codes}
 
 
 def _compared(outcome: Outcome, before: Sequence[Before]) -> Row | None:

@@ -160,6 +160,7 @@ def _feed_line(row: Row, at: Callable[[str | None], str | None]) -> Row:
     stands = ", ".join(row["stands"]) or (None if row["late"] is None else "in time")
     if "short" in row["stands"]:
         stands = f"{stands} ({row['rows']:,} rows, usually {row['rows_usual']:,})"
+    stands = f"{stands} (number {', '.join(map(str, row['missing']))})" if row["missing"] else stands
     return {"feed": _of_feed(row), "last came": at(row["last_arrival"]), "next due": at(row["next"]), "stands": stands}
 
 

@@ -18,7 +18,10 @@ from flows.intake import load_extracts
 from flows.lay_out_home import write_settings
 from flows.notices import Notice, tell_notices
 from flows.run import open_night
+from flows.send_receipts import overdue_feeds
+from flows.settings import load_agencies_of, load_settings
 from standard.errors import SourceError
+from store.ledger import open_ledger
 from tests.exchange import MONDAY, STUDENTS, SmallExchange, small_exchange
 
 WEEK = timedelta(days=7)
@@ -165,3 +168,18 @@ def test_what_could_not_be_told_is_told_by_the_next_night(small: SmallExchange) 
     assert "To: ops@example.org" in letter
     assert "hillside_schools/students: is late" in letter.replace("=\r\n", "")
     assert poll(small, later) == []
+
+
+def test_a_gap_in_the_sender_s_count_is_told_asked_for_and_cleared(small: SmallExchange) -> None:
+    feed = small.home.agencies / "hillside_schools" / "students.yaml"
+    feed.write_text(feed.read_text().replace("students_{as_of:%Y%m%d}.csv", "students_{as_of:%Y%m%d}_{sequence}.csv"))
+    for number, day in ((7, "0901"), (8, "0902"), (11, "0907")):
+        small.put(f"students_2026{day}_{number:04}.csv", pupils(30 + number))
+    assert poll(small, MONDAY) == [("hillside_schools/students gap", False)]
+    agencies = load_agencies_of(small.home, load_settings(small.home))
+    ledger = open_ledger(small.home.ledger_file)
+    assert overdue_feeds(ledger, agencies["hillside_schools"], now=MONDAY) == [{"feed": "students", "missing": [9, 10]}]
+    ledger.close()
+    for number, day in ((9, "0903"), (10, "0904")):
+        small.put(f"students_2026{day}_{number:04}.csv", pupils(30 + number))
+    assert poll(small, MONDAY) == [("hillside_schools/students gap", True)]
