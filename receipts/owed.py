@@ -162,4 +162,4 @@ def deliveries_before(connection: sa.Connection, agency: str, feed: str, *, seq:
         .order_by(extract.c.seq.desc())
         .limit(_COMPARED_WITH)
     )
-    return [Before(row.rows, row.quarantined) for row in connection.execute(query)]
+    return [Before(int(row.rows), int(row.quarantined)) for row in connection.execute(query)]  # a sum may be a Decimal
