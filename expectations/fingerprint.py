@@ -31,6 +31,9 @@ def fingerprint_of(agency: Agency, feed: Feed) -> str:
             if name in crosswalks
         },
         "layout": _layout_of(agency.layouts[feed.format.layout]) if feed.format.layout else [],
+        **({"earlier": [
+            _layout_of(agency.layouts[each.format.layout]) for each in feed.earlier if each.format.layout
+        ]} if feed.earlier else {}),
         "suites": {
             entity: [
                 expectation.model_dump(mode="json", exclude={"mend"}, exclude_defaults=True)

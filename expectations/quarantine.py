@@ -216,6 +216,7 @@ def read_as_sent(home: Home, ledger: Ledger, feed: Feed, *, extract_id: str, rec
         ExtractError: There is no such row, or its line cannot be told.
     """
     batch = open_extract(home, ledger, extract_id)
+    feed = feed.of_day(batch.extract.as_of)
     if feed.format.kind in ("table", "excel"):
         return _table_row(batch, record)
     line, after = _lines_of(batch, record)

@@ -11,7 +11,7 @@ import duckdb
 
 from mappings.check_entities import check_entities
 from mappings.check_sql import SqlCheck
-from mappings.columns import column_key
+from mappings.columns import column_key, vital_columns
 from mappings.compile import levels, needs, sql_of
 from mappings.conversions import SQL_TYPES
 from mappings.crosswalks import Crosswalk
@@ -80,6 +80,19 @@ def _check_columns(feed: Feed, declared: Declared, place: Place) -> None:
     for column in feed.unused_columns:
         if column in mapped:
             raise place.wrong(f"the column {column} is mapped and unused", "unused_columns", column, mend="keep one")
+    layouts = [feed, *(feed.of_day(each.valid_to) for each in feed.earlier)]
+    for layout in layouts:
+        _check_format(layout, place)
+    given = [_given_columns(layout, declared, place) for layout in layouts if not layout.format.columns_are_paths]
+    known = [columns for columns in given if columns is not None]
+    if len(known) == len(layouts):
+        _check_known(feed, known, place)
+    for columns in known:
+        _check_given(feed, columns, place)
+
+
+def _check_format(feed: Feed, place: Place) -> None:
+    """The names of columns in one layout."""
     if feed.format.columns_are_paths:
         _check_paths(feed, place)
         return
@@ -93,9 +106,6 @@ def _check_columns(feed: Feed, declared: Declared, place: Place) -> None:
     for column in feed.format.aliases:
         if column not in feed.columns:
             raise place.wrong(f"aliases name the unknown column {column}", "format", "aliases", mend="name a column")
-    given = _given_columns(feed, declared, place)
-    if given is not None:
-        _check_given(feed, given, place)
 
 
 def _check_paths(feed: Feed, place: Place) -> None:
@@ -143,16 +153,23 @@ def _given_columns(feed: Feed, declared: Declared, place: Place) -> list[str] | 
 
 
 def _check_given(feed: Feed, given: list[str], place: Place) -> None:
-    told = {RECORD_TYPE} if feed.format.records else set()
-    for column in feed.columns:
-        if column not in {*given, *told}:
-            raise place.wrong(f"the column {column} is not in the layout", "elements", mend="name a column it has")
+    """Every column that one layout gives is spoken for."""
     for column in given:
         if column not in feed.columns:
             raise place.wrong(
                 f"the column {column} is neither mapped nor unused", "unused_columns",
                 mend=f"map {column}, or list it under unused_columns with the reason",
             )  # fmt: skip
+
+
+def _check_known(feed: Feed, layouts: list[list[str]], place: Place) -> None:
+    """Every column is in a layout, and those without which no record can be used are in all of them."""
+    told = {RECORD_TYPE} if feed.format.records else set()
+    vital = vital_columns(feed)
+    for column in feed.columns:
+        there = [column in given or column in told for given in layouts]
+        if not (all(there) if column in vital else any(there)):
+            raise place.wrong(f"the column {column} is not in the layout", "elements", mend="name a column it has")
 
 
 def _check_elements(feed: Feed, declared: Declared, place: Place) -> None:

@@ -266,6 +266,13 @@ class Withhold(Declared):
     lasting: bool = False
 
 
+class Earlier(Declared):
+    """How the files of a feed were laid out that speak for days up to one, that day included."""
+
+    valid_to: dt.date
+    format: Format
+
+
 class Feed(Declared):
     """One feed of an agency: a table or a kind of file."""
 
@@ -276,6 +283,8 @@ class Feed(Declared):
     source: str
     arrives: Arrives
     format: Format
+    earlier: tuple[Earlier, ...] = ()
+    """Layouts of before, the oldest first; a file has the first that is valid on the day it speaks for."""
     manifest: ManifestOf | None = None
     holds: Holds
     window: Names = ()
@@ -307,9 +316,19 @@ class Feed(Declared):
                 raise ValueError(f"no column can be named {column!r}")
         if (self.format.kind == "table") != (self.arrives.table is not None):
             raise ValueError("format kind table goes with arrives: table, the others with arrives: files")
+        if self.earlier and (self.arrives.table is not None or any(e.format.kind == "table" for e in self.earlier)):
+            raise ValueError("earlier layouts are of files; a table has the columns it has")
+        ends = [each.valid_to for each in self.earlier]
+        if ends != sorted(set(ends)):
+            raise ValueError("earlier layouts stand in the order of their valid_to, the oldest first")
         if self.holds is Holds.CHANGES and self.arrives.table is None:
             raise ValueError("holds: changes is for a table; a file is full or delta")
         return self
+
+    def of_day(self, day: dt.date) -> Feed:
+        """The feed with the layout of files that speak for a day."""
+        form = next((each.format for each in self.earlier if day <= each.valid_to), self.format)
+        return self if form is self.format else self.model_copy(update={"format": form})
 
     @property
     def columns(self) -> Names:

@@ -59,6 +59,7 @@ def map_extract(
     Raises:
         ExtractError: The extract cannot be mapped at all (a full disk, an SQL of the declaration that fails).
     """
+    feed = feed.of_day(extract.as_of)
     work = _Work(extract, agency, feed, into)
     try:
         into.mkdir(mode=0o700, parents=True, exist_ok=True)
