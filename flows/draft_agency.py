@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 from flows.read_sample import Sample, read_sample
@@ -30,6 +31,7 @@ _SSN, _PHONE = r"\d{3}-\d{2}-\d{4}", r"(\+?1[ .-]?)?\(?\d{3}\)?[ .-]?\d{3}[ .-]?
 _KEY = re.compile(r"(^|[_ ])(id|no|nr|num|number|key)$|Id$|ID$|No$|Number$")
 _ENOUGH = 0.95
 _MOST_CODES = 25
+_MOST_OF_KEY = 8
 _CODED = {"sex"}
 
 
@@ -45,7 +47,7 @@ class _Drafted:
     """Element -> its column."""
     codes: dict[str, Counter[str]] = field(default_factory=dict)
     """Element -> its values, most frequent first."""
-    key: str = ""
+    key: list[str] = field(default_factory=list)
 
 
 def draft_agency(name: str, samples: Sequence[Path], into: Path, *, sector: str) -> Agency:
@@ -106,7 +108,7 @@ def _draft(sample: Sample) -> _Drafted:
 
 
 def _add(draft: _Drafted, name: str, column: str, kind: str, given: Sequence[str]) -> None:
-    element = name if name not in draft.elements else f"{_plain(column)}_{len(draft.elements)}"
+    element = _free(draft, name)
     if kind == "code":
         draft.codes[element] = Counter(given)
         kind = f"code: {{crosswalk: {draft.feed}_{element}}}"
@@ -139,19 +141,42 @@ def _all_like(pattern: str, given: Sequence[str]) -> bool:
 
 
 def _choose_key(draft: _Drafted) -> None:
-    """The first column that tells the records apart, rather one that is named like a number."""
-    columns = draft.sample.columns
-    telling = [c for c, values in columns.items() if values and "" not in values and len(set(values)) == len(values)]
-    named = [c for c in telling if _KEY.search(_last(c))]
-    column = next(iter([*named, *telling, *columns]))
-    for element in [e for e, of in draft.columns.items() if of == column]:
-        del draft.elements[element], draft.columns[element]
-    width = {len(value) for value in columns[column] if value}
-    digits = all(value.isdecimal() for value in columns[column])
-    kind = f"identifier: {{width: {width.pop()}}}" if digits and len(width) == 1 else "identifier: {}"
-    draft.key = _plain(_last(column)) if _plain(_last(column)) not in draft.elements else "record_key"
-    draft.elements = {draft.key: f"{kind}, required: true"} | draft.elements
-    draft.columns = {draft.key: column} | draft.columns
+    """The fewest columns that tell the records apart, rather ones that are named like a number."""
+    chosen = _telling(draft.sample)
+    draft.key = []
+    for column in chosen:
+        element = next((e for e, of in draft.columns.items() if of == column), None)
+        if element is None or draft.elements[element].startswith(("name", "text", "address", "phone", "code")):
+            draft.codes.pop(element or "", None)
+            if element is not None:
+                del draft.elements[element], draft.columns[element]
+            element = _free(draft, _plain(_last(column)))
+            draft.elements[element], draft.columns[element] = _identifier(draft.sample.columns[column]), column
+        draft.elements[element] += ", required: true"
+        draft.key.append(element)
+
+
+def _telling(sample: Sample) -> Sequence[str]:
+    full = [column for column, values in sample.columns.items() if values and "" not in values]
+    ordered = sorted(full, key=lambda column: _KEY.search(_last(column)) is None)[:_MOST_OF_KEY]
+    for size in (1, 2, 3):
+        for columns in combinations(ordered, size):
+            rows = list(zip(*(sample.columns[column] for column in columns), strict=True))
+            if len(set(rows)) == len(rows):
+                return columns
+    return ordered or list(sample.columns)[:1]
+
+
+def _identifier(values: Sequence[str]) -> str:
+    widths = {len(value) for value in values if value}
+    digits = all(value.isdecimal() for value in values)
+    return f"identifier: {{width: {widths.pop()}}}" if digits and len(widths) == 1 else "identifier: {}"
+
+
+def _free(draft: _Drafted, name: str) -> str:
+    """The name, or one like it that no other element has."""
+    numbered = (f"{name}_{number}" for number in range(2, len(draft.elements) + 3))
+    return next(each for each in (name, *numbered) if each not in draft.elements)
 
 
 def _write_feed(folder: Path, draft: _Drafted) -> None:
@@ -165,7 +190,8 @@ def _write_feed(folder: Path, draft: _Drafted) -> None:
         f"# Drafted from one sample of {sample.records:,} records: look every line over.",
         f"feed: {draft.feed}", f"title: {draft.feed} (say what a file holds, and how often it comes)", "source: drop",
         f"arrives: {{files: {_quoted(_pattern(sample.path.name))}{sample.packed}}}   # and schedule, grace, calendar",
-        f"format: {sample.form}", "holds: full   # or delta: only what is new or changed", f"key: [{draft.key}]",
+        f"format: {sample.form}", "holds: full   # or delta: only what is new or changed",
+        f"key: [{', '.join(draft.key)}]",
         "unused_columns:" if left else "unused_columns: {}", *(f"  {_quoted(column)}: {UNDECIDED}" for column in left),
         "elements:", *elements, *(["entities:", *entities] if entities else []),
     ]  # fmt: skip
@@ -181,7 +207,7 @@ def _entities(draft: _Drafted) -> list[str]:
     """A person of each record, where the record plainly is one."""
     if "surname" not in draft.elements:
         return []
-    ref = f'person_ref: "{draft.feed}/{{{draft.key}}}"'
+    ref = f'person_ref: "{draft.feed}/{"|".join(f"{{{part}}}" for part in draft.key)}"'
     names = "".join(f", {part}: {part}" for part in ("given", "middle", "surname") if part in draft.elements)
     facts = "".join(f", {part}: {part}" for part in ("birth_date", "sex") if part in draft.elements)
     lines = [f"  person: [{{{ref}}}]", f"  person_name: [{{{ref}, use: =legal{names}}}]"]

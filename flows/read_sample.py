@@ -110,12 +110,14 @@ def _delimited(path: Path, text: str, encoding: str) -> Sample | None:
         return None
     _, delimiter, (header, *records) = best
     names = [name.strip().strip("'\"") for name in header]
+    trailing = len(names) > 2 and not names[-1]
+    names = names[:-1] if trailing else names
     if len(set(names)) < len(names) or not all(names):
         return None
-    whole = [record for record in records if len(record) == len(names)]
+    whole = [record for record in records if len(record) == len(header)]
     columns = {name: [record[n].strip() for record in whole] for n, name in enumerate(names)}
     shown = json.dumps(delimiter, ensure_ascii=False)
-    form = f"{{kind: delimited, encoding: {encoding}, delimiter: {shown}, header: true}}"
+    form = f"{{kind: delimited, encoding: {encoding}, delimiter: {shown}, header: true{', trailing: true' * trailing}}}"
     return Sample(path, columns, len(whole), form)
 
 

@@ -111,3 +111,12 @@ def test_an_agency_that_is_there_is_not_drafted_over(tmp_path: Path) -> None:
     draft_agency("maple", [tmp_path / "students.csv"], tmp_path, sector="education")
     with pytest.raises(DeclarationError, match="declared already"):
         draft_agency("maple", [tmp_path / "students.csv"], tmp_path, sector="education")
+
+
+def test_a_key_of_several_columns_is_found_and_a_last_delimiter_is_no_column(tmp_path: Path) -> None:
+    (tmp_path / "contacts.csv").write_text("StudentNo,Seq,Kind,\n004211,1,m,\n004211,2,f,\n004212,1,m,\n")
+    agency = draft_agency("maple", [tmp_path / "contacts.csv"], tmp_path, sector="education")
+    feed = agency.feeds["contacts"]
+    assert feed.key == ("student_no", "seq")
+    assert feed.format.trailing
+    assert undecided(agency) == {"contacts": ["Kind"]}
