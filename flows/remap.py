@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from store.home import Home, connect, literal, sync, written_whole
 from store.ledger import Ledger
 from store.ledger import extract as extracts
 from store.state import withdraws_too_much
-from store.take_over import COMPARED, NEXT_ROWS, finish_remaps, take_over
+from store.take_over import COMPARED, NEXT_ROWS, finish_remaps, remove_workplace, take_over
 
 
 def require_loaded(ledger: Ledger, agency: str, feed: str) -> None:
@@ -60,7 +59,7 @@ def preview(
     finish_remaps(home, ledger)
     with replayed(home, settings, agency, ledger=ledger, anew=anew, progress=progress) as replay:
         changes = compare(home, ledger, replay)
-    shutil.rmtree(replay.place.root)
+    remove_workplace(replay.place.root)
     return changes
 
 

@@ -30,7 +30,7 @@ from store.landing import Landing
 from store.ledger import Ledger, open_ledger, order_, packed, received, row_move, run
 from store.ledger import extract as extracts
 from store.runs import Run
-from store.take_over import NOTE, WORKPLACES, note_of
+from store.take_over import NOTE, WORKPLACES, note_of, remove_workplace
 
 _RELEASED = "released"
 Row = Any
@@ -180,7 +180,8 @@ def _open_workplace(home: Home, agency: Agency, made_of: str) -> Workplace:
     if (place.root / NOTE).is_file() and note_of(place.root)["made_of"] == made_of:
         clear_leftovers(place)
         return place
-    shutil.rmtree(place.root, ignore_errors=True)
+    if place.root.exists():
+        remove_workplace(place.root)
     place.root.mkdir(mode=0o700, parents=True)
     with written_whole(place.root / NOTE) as part:
         part.write_text(json.dumps({"remap_id": secrets.token_hex(8), "made_of": made_of}), "utf-8")

@@ -68,9 +68,19 @@ def note_of(workplace: Path) -> dict[str, str]:
     return note
 
 
+def remove_workplace(workplace: Path) -> None:
+    """Removes a workplace, the note first: what a kill leaves without a note is never gone on with."""
+    (workplace / NOTE).unlink(missing_ok=True)
+    sync(workplace)
+    shutil.rmtree(workplace)
+
+
 def finish_remaps(home: Home, ledger: Ledger) -> None:
     """Moves the batches of a remap that is in force into place; to be called only by who holds the home."""
-    for workplace in [note.parent for note in sorted(home.root.glob(f"{WORKPLACES}/*/{NOTE}"))]:
+    for workplace in sorted(home.root.glob(f"{WORKPLACES}/*")):
+        if not (workplace / NOTE).is_file():
+            shutil.rmtree(workplace)  # killed while it was begun or removed; it holds rows
+            continue
         known = sa.select(remap.c.remap_id).where(remap.c.remap_id == note_of(workplace)["remap_id"])
         with ledger.reading() as connection:
             if connection.execute(known).first() is None:
@@ -82,7 +92,7 @@ def finish_remaps(home: Home, ledger: Ledger) -> None:
             shutil.rmtree(home.batches / folder.name, ignore_errors=True)
             folder.rename(home.batches / folder.name)
         sync(home.batches)
-        shutil.rmtree(workplace)
+        remove_workplace(workplace)
 
 
 def _take_status(connection: sa.Connection, own: sa.Connection, extract_id: str, state: str | None) -> None:

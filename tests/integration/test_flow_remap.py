@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ from record.reader import Record
 from standard.errors import ExtractError, PublishError
 from store.home import Home
 from store.ledger import Ledger, extract, order_
-from store.take_over import finish_remaps
+from store.take_over import WORKPLACES, finish_remaps
 from tests.exchange import small_exchange
 from tests.school import PUPILS, VISITS, School
 
@@ -175,6 +176,54 @@ def test_a_crash_after_the_commit_is_made_good_by_the_next_run(school: School, m
     assert not list((school.home.root / "remap").glob("*"))
     shown = show_row(school.home, school.ledger, extract_id=school.ids("visits")[0], record=1)
     assert (shown.disposition, [finding.code for finding in shown.findings]) == ("accepted", [])
+
+
+@contextmanager
+def killed_while_removing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A kill in the middle of the removal of a workplace: its batches are gone, other things are still there."""
+
+    def remove_some(folder: Path, **how: bool) -> None:
+        if folder.parent.name != WORKPLACES:
+            return rmtree(folder, **how)
+        rmtree(folder / "batches")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", remove_some)
+        with pytest.raises(KeyboardInterrupt):
+            yield
+
+
+def test_a_crash_while_a_preview_is_removed_leaves_nothing_that_the_next_remap_goes_on_with(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    school.night(students=PUPILS)
+    school.edit("crosswalks/sex.csv", "2,M,exact\n", "2,M,exact\n3,X,exact\n")
+    with killed_while_removing(monkeypatch):
+        school.preview()
+    school.remap()
+    assert school.state("students", "sex")[2] == ("X",)
+    assert not list((school.home.root / "remap").glob("*"))
+
+
+def test_a_crash_while_a_remap_in_force_is_removed_does_not_stop_the_next_run(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    school.night(students=PUPILS)
+    school.edit("crosswalks/sex.csv", "2,M,exact\n", "2,M,exact\n3,X,exact\n")
+    ends = iter([finish_remaps, lambda home, ledger: _finish_killed(monkeypatch, home, ledger)])
+    with monkeypatch.context() as patched:
+        patched.setattr(remapping, "finish_remaps", lambda home, ledger: next(ends)(home, ledger))
+        school.remap()
+    assert list((school.home.root / "remap").glob("*"))
+    school.night()
+    assert school.state("students", "sex")[2] == ("X",)
+    assert not list((school.home.root / "remap").glob("*"))
+
+
+def _finish_killed(monkeypatch: pytest.MonkeyPatch, home: Home, ledger: Ledger) -> None:
+    with killed_while_removing(monkeypatch):
+        finish_remaps(home, ledger)
 
 
 def test_a_seal_stays_though_the_mended_rule_would_no_longer_find_it(school: School) -> None:
