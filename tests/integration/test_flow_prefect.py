@@ -150,3 +150,12 @@ def test_prefect_s_folder_is_private(told: Told) -> None:
     assert stat.S_IMODE(told.prefect.stat().st_mode) == 0o700
     files = {path.name: stat.S_IMODE(path.stat().st_mode) for path in told.prefect.rglob("*") if path.is_file()}
     assert {name: f"{mode:o}" for name, mode in files.items() if mode & 0o077} == {}
+
+
+def test_what_needs_a_person_becomes_an_event_and_its_end_another(told: Told) -> None:
+    with sqlite3.connect(told.prefect / "prefect.db") as connection:
+        found = connection.execute("SELECT event, resource_id FROM events WHERE event LIKE 'kith.%' ORDER BY occurred")
+        events = found.fetchall()
+    connection.close()
+    assert ("kith.failed", "kith.hillside_schools") in events
+    assert ("kith.failed.over", "kith.hillside_schools") in events
