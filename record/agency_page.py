@@ -25,8 +25,8 @@ def agency_dictionary(agency: Agency) -> str:
     lines = [
         f"# {agency.name}",
         "",
-        f"What its files and tables say ({', '.join(filter(None, (agency.sector, agency.state)))}), and what becomes of",
-        "it in the record. Printed from the declarations by `kith dictionary --agency`; not written by hand.",
+        f"What its files and tables say ({', '.join(filter(None, (agency.sector, agency.state)))}), and what becomes",
+        "of it in the record. Printed from the declarations by `kith dictionary --agency`; not written by hand.",
         "",
     ]
     for feed in agency.feeds.values():

@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from flows.run import open_night
 from receipts.receipt import REFUSALS
 from store.home import Home, connect
 from store.ledger import Ledger, account, extract, file_finding, open_ledger, stage
-from tests.hostile.cases import Case
+from tests.hostile.cases import Case, of_bytes
 from tests.hostile.delimited import delimited_cases
 from tests.hostile.other_forms import other_cases
 
@@ -61,6 +60,9 @@ entities:
   person_name: [{person_ref: "pupil/{no}", use: =legal, surname: surname}]
   person_demographic: [{person_ref: "pupil/{no}", birth_date: born, sex: sex}]
 """
+_GOOD = b"No,Surname,Born,Sex,Note\n004000,Osei,2012-01-11,1,\n"
+WARM_UP = of_bytes("warm-up", "comma", _GOOD.replace(b"Osei", b"Ruiz"), "accepted", before=_GOOD)
+"""What the first file of every night takes longer, whatever is in it: the judge of expectations starts with it."""
 LAYOUT = "field,start,end\nNo,1,6\nSurname,7,26\nBorn,27,36\nSex,37,37\nNote,38,47\n"
 
 
@@ -206,12 +208,11 @@ def main() -> None:
         chosen = chosen[given.part :: PARTS]
     cases = [case for case in chosen if (given.only or "") in case.name]
     given.folder.mkdir()
-    import_module("great_expectations")  # takes seconds once a process, whatever comes
-    became = take_in(cases, given.folder)
+    became = take_in([WARM_UP, *cases], given.folder)[1:]
     told = {
         "cases": len(cases),
         "differences": differences(cases, became),
-        "slowest": asdict(max(became, key=lambda each: each.seconds)),
+        "slowest": asdict(max(became, key=lambda each: each.seconds, default=Became("", "", (), 0.0))),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
     (given.folder / "became.json").write_text(json.dumps(told, indent=1))
