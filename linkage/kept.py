@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from uuid import uuid4
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -75,11 +77,24 @@ def open_index(folder: Path, stamp: dict[str, Any], rules: Rules) -> LinkIndex |
             setattr(index, name, np.load(folder / state["last"][name]))
         for name in ("former", "judgements"):
             setattr(index, name, _table(folder / state["last"][name]))
-    except (OSError, ValueError, KeyError, pa.ArrowException):  # what a crash left is made anew from the people
+        _require_whole(index)
+    # What a crash or a broken disk left is made anew from the people.
+    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, SyntaxError, BadZipFile, TokenError,
+            pa.ArrowException):  # fmt: skip
         return None
     _remember_files(index, state)
     index.sort()
     return index
+
+
+def _require_whole(index: LinkIndex) -> None:
+    by_slot = [len(getattr(index, name)) for name in BY_SLOT]
+    if set(by_slot) - {len(index.mentions)}:
+        raise ValueError("a column of the index is not as long as its mentions")
+    if any(len(keys.keys) != len(keys.slots) for keys in index.blocks.segments):
+        raise ValueError("block keys and their slots are not as many")
+    if any(len(edges.alive) != edges.rows.num_rows for edges in index.edges.segments):
+        raise ValueError("edges and their marks are not as many")
 
 
 def _table(path: Path) -> pa.Table:
