@@ -163,7 +163,7 @@ def open_night(
     """
     settings = load_settings(home)
     declared = load_agencies_of(home, settings)
-    wanted = tuple(declared) if agencies is None else tuple(agencies)
+    wanted = tuple(declared if agencies is None else dict.fromkeys(agencies))
     if unknown := [name for name in wanted if name not in declared]:
         raise DeclarationError(
             f"no agency here is called {unknown[0]!r}",

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from flows.failures import from_json
 from flows.night import run_night
-from flows.run import NightResult
+from flows.run import NightResult, open_night
 from flows.settings import load_agencies_of, load_settings
 from flows.status import ExchangeStatus, read_status
 from record.reader import open_record
@@ -179,6 +179,13 @@ def test_nothing_is_begun_while_another_run_holds_the_home(tmp_path: Path) -> No
     finally:
         other.kill()
         other.wait()
+
+
+def test_an_agency_that_is_named_twice_is_taken_in_once(tmp_path: Path) -> None:
+    small = small_exchange(tmp_path)
+    small.put_students()
+    with open_night(small.home, now=MONDAY, agencies=["hillside_schools", "hillside_schools"]) as opened:
+        assert opened.wanted == ("hillside_schools",)
 
 
 def test_an_unknown_agency_is_refused_before_anything_begins(tmp_path: Path) -> None:
