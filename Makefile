@@ -7,7 +7,7 @@ BIN := .venv/bin
 DEMO := --persons 20000 --days 3
 COUNTY ?= ../shared/county
 
-.PHONY: help demo test check county bench lock clean
+.PHONY: help demo test check county hostile bench lock clean
 
 help:  ## Say what can be typed here
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/'
@@ -38,6 +38,9 @@ check: .venv/.dev  ## Lint and types only
 
 county: .venv/.dev  ## Run a county folder (COUNTY=...) against its truth
 	$(BIN)/python -m demo.reference_county $(COUNTY) $(if $(DAYS),--days $(DAYS))
+
+hostile: .venv/.dev  ## Take in all hostile files (some minutes; make test takes a sample)
+	KITH_HOSTILE=1 $(BIN)/python -m pytest tests/hostile
 
 bench: .venv/.dev  ## Measure the figures of benchmarks/README.md
 	$(BIN)/python -m benchmarks
