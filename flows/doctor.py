@@ -1,10 +1,10 @@
-"""Look over a home: settings, keys, permissions, record, declarations, sources, schedule, disk; say how to mend."""
+"""Look over a home: settings, keys, record, declarations, agreements, sources, schedule, disk; say how to mend."""
 
 from __future__ import annotations
 
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from connectors.doors import probe
 from connectors.sources import Secrets, Source
 from flows.failures import failure_of
+from flows.governed import uncovered_feeds
 from flows.lay_out_home import IDENTITY_SECRET
 from flows.settings import Settings, agency_folders, load_agency_of, load_settings, open_home_ledger
 from flows.status import older_declarations, outdated_feeds
@@ -142,19 +143,37 @@ def _agencies(home: Home, settings: Settings, *, now: datetime, sources: bool) -
         return
     if not folders:
         yield Sign("agencies", "agencies/", False, "no agency takes part yet", "see agencies/README.md", 3)
+    loaded: dict[str, Agency] = {}
     for name, folder in folders.items():
-        yield from _agency(home, settings, name, folder, now=now, sources=sources)
+        yield from _agency(home, settings, name, folder, loaded, now=now, sources=sources)
+    if folders and len(loaded) == len(folders):
+        yield _look("governance", "agreements", lambda: _agreements(home, settings, loaded, now))
 
 
-def _agency(home: Home, settings: Settings, name: str, folder: Path, *, now: datetime, sources: bool) -> Iterator[Sign]:
-    loaded: list[Agency] = []
+def _agreements(home: Home, settings: Settings, agencies: Mapping[str, Agency], now: datetime) -> str:
+    """Every feed may be loaded: of the others the extracts would be held."""
+    uncovered = uncovered_feeds(home, settings, agencies, now=now)
+    if uncovered is None:
+        return "off: nothing is asked of agreements"
+    if uncovered:
+        first = next(iter(uncovered))
+        raise DeclarationError(
+            f"{len(uncovered)} feeds may not be loaded, {first} for one: {uncovered[first]}",
+            mend="see governance/README.md, and: kith agreement check",
+        )
+    return "every feed may be loaded"
+
+
+def _agency(
+    home: Home, settings: Settings, name: str, folder: Path, loaded: dict[str, Agency], *, now: datetime, sources: bool
+) -> Iterator[Sign]:
 
     def load() -> str:
-        loaded.append(load_agency_of(folder, home, settings))
-        return f"{len(loaded[0].feeds)} feeds"
+        loaded[name] = load_agency_of(folder, home, settings)
+        return f"{len(loaded[name].feeds)} feeds"
 
     yield _look("agency", name, load)
-    for agency in loaded:
+    if agency := loaded.get(name):
         yield _declarations(home, settings, agency)
         yield _look("schedule", name, partial(_schedule, agency, now))
         for source_name, source in agency.sources.items() if sources else ():

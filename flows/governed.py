@@ -61,6 +61,25 @@ def versions_of(night: Night) -> dict[str, str]:
     return {"governance code": fingerprint(Path(governance_code.__path__[0])), **agreed.versions()}
 
 
+def uncovered_feeds(
+    home: Home, settings: Settings, agencies: Mapping[str, Agency], *, now: datetime
+) -> dict[str, str] | None:
+    """Why feeds (`agency/feed`) may not be loaded at a moment, of those that may not; None where nothing is asked.
+
+    Raises:
+        DeclarationError: Parties or agreements are wrong, with file and line.
+    """
+    if settings.governance == OFF:
+        return None
+    agreed, day = load_governance(governance_folder(home), agencies), day_of(settings, now)
+    return {
+        f"{name}/{feed.feed}": why
+        for name, agency in agencies.items()
+        for feed in agency.feeds.values()
+        if (why := why_not_covered(agreed, agency, feed, day))
+    }
+
+
 def governance_lines(home: Home, settings: Settings, agencies: Mapping[str, Agency], *, now: datetime) -> list[str]:
     """How the exchange is governed, and what of its agreements does not count: for status and report."""
     if settings.governance == OFF:

@@ -102,6 +102,6 @@ def read_parties(folder: Path) -> Parties:
         raise DeclarationError(
             "nobody is named yet who could agree on anything",
             where=str(path),
-            mend="write it as in example/governance (see README.md there), or say governance: off in exchange.yaml",
+            mend="write it as governance/README.md of the home says, or say governance: off in exchange.yaml",
         )
     return read_declaration(path, Parties)

@@ -42,10 +42,10 @@ def doctor(
     sources: Annotated[bool, typer.Option(help="Reach out to every source, too.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Look over settings, keys, permissions, agencies, every source, the schedule and the disk.
+    """Look over settings, keys, permissions, agencies, agreements, every source, the schedule and the disk.
 
-    Each thing that is not well says how to mend it. Exit status 3 where a declaration or setting is wrong, 4 where
-    a source cannot be reached.
+    Each thing that is not well says how to mend it. Exit status 3 where a declaration or setting is wrong or
+    no agreement in force covers a feed, 4 where a source cannot be reached.
 
     \b
     Example: kith doctor --home exchange

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import stat
 import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from flows import cli
 from flows.doctor import Sign, examine
@@ -39,6 +43,17 @@ def home(tmp_path: Path) -> Home:
 def with_example(home: Home) -> Home:
     (home.root / "example" / "hillside_schools").rename(home.agencies / "hillside_schools")
     return home
+
+
+def without_governance(home: Home) -> None:
+    settings = home.settings_file.read_text("utf-8")
+    home.settings_file.write_text(settings.replace("governance: required", "governance: off"), "utf-8")
+
+
+def public_line() -> str:
+    """The line of a new officer's .pub file."""
+    made = Ed25519PrivateKey.generate().public_key()
+    return made.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode("ascii")
 
 
 def ills(home: Home) -> dict[tuple[str, str], Sign]:
@@ -89,7 +104,22 @@ def test_doctor_finds_nothing_wrong_with_an_agency_whose_source_answers(
 ) -> None:
     (tmp_path / "drop").mkdir()
     monkeypatch.setenv("HILLSIDE_DROP", str(tmp_path / "drop"))
-    assert ills(with_example(home)) == {}
+    without_governance(with_example(home))
+    assert ills(home) == {}
+
+
+def test_doctor_says_that_an_agency_s_files_would_be_held_for_want_of_an_agreement(home: Home) -> None:
+    nobody = ills(with_example(home))["governance", "agreements"]
+    assert (nobody.exit_status, "nobody is named yet" in nobody.says) == (3, True)
+    assert "governance/README.md" in nobody.mend
+    example = home.root / "example" / "governance"
+    parties = re.sub("PASTE.*?}", lambda _: f"{public_line()}}}", (example / "parties.yaml").read_text("utf-8"))
+    (example / "parties.yaml").write_text(parties, "utf-8")
+    shutil.copytree(example, home.root / "governance", dirs_exist_ok=True)
+    unsigned = ills(home)["governance", "agreements"]
+    assert (unsigned.exit_status, "kith agreement check" in unsigned.mend) == (3, True)
+    assert "1 feeds may not be loaded, hillside_schools/students" in unsigned.says
+    assert "DSA-2026-001: hillside_schools: has not signed" in unsigned.says
 
 
 def test_doctor_names_the_variable_a_source_needs(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
