@@ -48,8 +48,13 @@ def with_line(agency: Agency, crosswalk: Path, line: Mapping[str, str]) -> Itera
         copy = Path(folder) / agency.agency
         shutil.copytree(agency.folder, copy)
         _make_writable(copy)
-        add_line(copy / crosswalk.relative_to(agency.folder), line)
-        yield replace(load_agency(copy), sources=agency.sources)
+        try:
+            add_line(copy / crosswalk.relative_to(agency.folder), line)
+            mended = load_agency(copy)
+        except DeclarationError as error:  # told of the file that a person can open: the copy is gone by then
+            at = error.where.replace(str(copy), str(agency.folder))
+            raise DeclarationError(error.what, where=at, mend=error.mend) from None
+        yield replace(mended, sources=agency.sources)
 
 
 def _make_writable(folder: Path) -> None:

@@ -164,7 +164,7 @@ def _tables(con: duckdb.DuckDBPyConnection, persons: Path, truth: Path) -> None:
     if missing := sorted({"record_id", "truth"} - columns):
         raise LinkageError(
             f"the truth has no column {' and '.join(missing)}", where=str(truth),
-            mend="name the mention record_id, and whatever tells true persons apart truth",
+            mend="give two columns: record_id (the mention; in a record agency/table/key), truth (who it really is)",
         )  # fmt: skip
     source = "t.source::VARCHAR" if "source" in columns else "'all'"
     con.execute(

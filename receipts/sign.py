@@ -70,8 +70,8 @@ def sign(content: bytes, keys: Path) -> bytes:
     return signing_key(keys).sign(content)
 
 
-def verify(content: bytes, signature: bytes, public: str) -> None:
-    """Goes on only where a receipt is, to the last byte, what the exchange signed.
+def verify(content: bytes, signature: bytes, public: str, *, where: str = "the receipt") -> None:
+    """Goes on only where a receipt is, to the last byte, what the exchange signed; `where` names it in the error.
 
     Raises:
         ExtractError: It is not.
@@ -90,6 +90,6 @@ def verify(content: bytes, signature: bytes, public: str) -> None:
     except InvalidSignature:
         raise ExtractError(
             "the receipt is not what the exchange signed",
-            where="the receipt",
+            where=where,
             mend="take it from the receipts folder again, with the .sig beside it; ask the exchange which key holds",
         ) from None

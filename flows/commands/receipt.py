@@ -92,7 +92,7 @@ def verify_receipt(
         if not needed.is_file():
             raise ExtractError("there is no such file", where=str(needed), mend="take both from the receipts folder")
     public = key.read_text(encoding="ascii", errors="replace") if key else public_key(home_at(home).keys)
-    verify(file.read_bytes(), signature.read_bytes(), public)
+    verify(file.read_bytes(), signature.read_bytes(), public, where=str(file))
     answer({"verified": str(file)}, text="it is what the exchange signed", as_json=as_json)
 
 

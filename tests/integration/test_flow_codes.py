@@ -61,6 +61,7 @@ def test_a_line_that_cannot_stand_there_is_refused_and_nothing_is_written(
     school: School, arguments: list[str], what: str
 ) -> None:
     before = (school.folder / "crosswalks" / "sex.csv").read_bytes()
-    with pytest.raises(DeclarationError, match=what):
+    with pytest.raises(DeclarationError, match=what) as told:
         kith(school, "codes", "map", *arguments, "--by", "R. Steward", "--adopt", "--json")
+    assert told.value.where.startswith(str(school.folder)), "a file that a person can open"
     assert (school.folder / "crosswalks" / "sex.csv").read_bytes() == before

@@ -196,8 +196,10 @@ def test_one_byte_changed_is_no_receipt_of_ours(exchange: SmallExchange) -> None
     run_night(exchange.home, now=MONDAY)
     (path,) = (exchange.drop.parent / "receipts").glob("*.json")
     signature = path.with_name(f"{path.name}.sig").read_bytes()
-    with pytest.raises(ExtractError, match="not what the exchange signed"):
-        verify(path.read_bytes().replace(b"accepted", b"Accepted", 1), signature, public_key(exchange.home.keys))
+    with pytest.raises(ExtractError, match="not what the exchange signed") as told:
+        changed = path.read_bytes().replace(b"accepted", b"Accepted", 1)
+        verify(changed, signature, public_key(exchange.home.keys), where=path.name)
+    assert told.value.where == path.name
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs OpenSSL's program")
