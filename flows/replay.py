@@ -136,7 +136,12 @@ def _read_past(ledger: Ledger, agency: Agency) -> _Past:
     released = sa.select(row_move).join(extracts, extracts.c.extract_id == row_move.c.extract_id).where(
         extracts.c.agency == agency.agency, row_move.c.reason == _RELEASED
     )  # fmt: skip
-    ordered = order_.select().where(order_.c.ref.startswith(f"{agency.agency}/", autoescape=True))
+    # An order of an extract that is not loaded yet has not come as far as this goes: it arrives with that extract.
+    not_loaded = sa.select(extracts.c.extract_id).where(
+        extracts.c.extract_id == order_.c.since_extract, extracts.c.status.in_(UNFINISHED)
+    )
+    of_agency = order_.c.ref.startswith(f"{agency.agency}/", autoescape=True)
+    ordered = order_.select().where(of_agency, ~sa.exists(not_loaded))
     with ledger.reading() as connection:
         rows = connection.execute(came).all()
         releases = connection.execute(released.order_by(row_move.c.move_id)).all()

@@ -249,6 +249,28 @@ def test_a_seal_that_only_the_mended_rule_finds_takes_back_what_was_published(sc
         mentions(before)
 
 
+def test_a_seal_of_a_file_that_waits_arrives_with_that_file_after_the_remap(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    school.night(students=PUPILS, visits=VISITS + "V1,004211,2026-09-03,\n")
+    before = school.publish()
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("flows.intake._fold", _die)
+        school.night(visits=VISITS + "V1,004211,2026-09-03,Y\n")
+    school.edit("crosswalks/sex.csv", "2,M,exact\n", "2,M,exact\n3,X,exact\n")
+    school.remap()
+    school.night()
+    assert school.accounts() == {("accepted", ""): 4, ("withheld", "sealed"): 1}
+    assert [key for (key,) in school.state("visits", "visit_no")] == ["V1"]
+    assert "004211" not in mentions(school.publish())
+    with pytest.raises(PublishError, match="withdrawn"):
+        mentions(before)
+
+
+def _die(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_what_a_person_released_stays_released(school: School) -> None:
     school.night(students=PUPILS, visits=VISITS + "V1,004211,2026-09-03,\nV2,004299,2026-09-04,\n")
     visits = school.ids("visits")[0]
