@@ -81,3 +81,7 @@ def main() -> None:
     """The entry point: runs the command line and exits with its status."""
     os.environ.update(NO_TELEMETRY)
     sys.exit(run_command_line(app))
+
+
+if __name__ == "__main__":
+    main()

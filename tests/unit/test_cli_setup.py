@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -172,3 +173,11 @@ def test_an_override_of_an_agency_that_takes_no_part_is_refused(home: Home) -> N
     home.settings_file.write_text("exchange: x\nagencies: [hillside_schools]\nsources: {hilside: {drop: {}}}\n")
     with_example(home)
     assert "hilside" in ills(home)["agencies", "exchange.yaml"].says
+
+
+def test_the_command_line_started_as_a_module_does_not_end_well_without_having_done_anything(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "status", "--home", str(tmp_path / "nowhere")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, "kith init" in ran.stderr) == (3, True)
