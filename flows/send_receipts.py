@@ -13,7 +13,7 @@ from flows.standing import read_standings
 from flows.timetable import cadence_of
 from mappings.load import Agency
 from receipts.owed import describe_delivery, owed_receipts
-from receipts.write import Written, note_sent, unsent_receipts, write_receipt
+from receipts.write import Written, forget_lost, note_sent, unsent_receipts, write_receipt
 from store.ledger import Ledger
 from store.runs import stage_of
 
@@ -28,6 +28,7 @@ def send_receipts(night: Night, name: str) -> None:
     """
     agency = night.agencies[name]
     folder = receipts_folder(agency)
+    forget_lost(night.home, night.ledger, name)
     owed = owed_receipts(night.ledger, agency)
     if owed:
         overdue = overdue_feeds(night.ledger, agency, now=night.now)

@@ -91,6 +91,15 @@ def unsent_receipts(home: Home, ledger: Ledger, agency: str) -> list[Written]:
     return [Written(row.receipt_id, row.agency, home.receipts / row.agency, row.name) for row in rows]
 
 
+def forget_lost(home: Home, ledger: Ledger, agency: str) -> None:
+    """Takes back the lines of receipts that are not sent and whose files are gone: they are owed again."""
+    written = unsent_receipts(home, ledger, agency)
+    lost = [each.receipt_id for each in written if not all(path.is_file() for path in each.files)]
+    if lost:
+        with ledger.writing() as connection:
+            connection.execute(receipts.delete().where(receipts.c.receipt_id.in_(lost)))
+
+
 def note_sent(ledger: Ledger, written: Written) -> None:
     """Notes that a receipt is with the agency."""
     with ledger.writing() as connection:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import pytest
@@ -162,6 +163,17 @@ def test_where_the_folder_cannot_be_written_the_next_run_sends(exchange: SmallEx
     receipts.with_name("away").rename(receipts)
     assert run_night(exchange.home, now=MONDAY).failures == ()
     assert len(sent(exchange)) == 1
+
+
+def test_a_receipt_that_is_lost_before_it_is_sent_is_written_again(exchange: SmallExchange) -> None:
+    exchange.put_students()
+    receipts = exchange.drop.parent / "receipts"
+    receipts.rename(receipts.with_name("away"))
+    run_night(exchange.home, now=MONDAY)
+    receipts.with_name("away").rename(receipts)
+    rmtree(exchange.home.receipts)
+    assert run_night(exchange.home, now=MONDAY).failures == ()
+    assert [each["verdict"] for each in sent(exchange)] == ["accepted"]
 
 
 def test_a_receipt_that_a_kill_left_half_is_whole_after_the_next_run(exchange: SmallExchange) -> None:
