@@ -86,6 +86,8 @@ def test_a_harmful_or_broken_file_is_held(tmp_path: Path, text: str, hold: str, 
 
 
 def test_half_a_character_that_an_escape_left_alone_is_marked_and_the_file_goes_on(tmp_path: Path) -> None:
-    text = '[{"pupils": [{"id": "1", "name": {"last": "\\ud800Ode"}}, {"id": "2", "name": {"last": "\\ud83e\\uddd2"}}]}]'
+    text = (
+        '[{"pupils": [{"id": "1", "name": {"last": "\\ud800Ode"}}, {"id": "2", "name": {"last": "\\ud83e\\uddd2"}}]}]'
+    )
     got = _map(tmp_path, text)
     assert [r["surname"] for r in got.rows] == ["\ufffdOde", "\U0001f9d2"]
