@@ -8,29 +8,19 @@ from pathlib import Path
 
 import duckdb
 
-from linkage.groups import GroupScore, evaluate_groups
+from linkage.groups import GroupScore, Shares, evaluate_groups
 from standard.errors import LinkageError
 from store.home import connect, literal
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(Shares):
     """Pairs of records of one person: how many are true, how many were found, how many of these rightly."""
 
     sources: str
     true: int
     found: int
     right: int
-
-    @property
-    def precision(self) -> float:
-        """Share of the pairs found that are right; 1 where none was found."""
-        return self.right / self.found if self.found else 1.0
-
-    @property
-    def recall(self) -> float:
-        """Share of the true pairs that were found; 1 where there is none."""
-        return self.right / self.true if self.true else 1.0
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,9 @@ AGES = ((6, "0 to 5"), (13, "6 to 12"), (18, "13 to 17"), (25, "18 to 24"), (65,
 """Below so many years -> the name of the group."""
 
 
-@dataclass(frozen=True)
-class GroupScore:
-    """Pairs of one group: how many are true, found, right; a false pair counts for the groups of both its persons."""
+class Shares:
+    """What follows from counts of pairs: how many are true, how many were found, how many of these rightly."""
 
-    by: str
-    group: str
     true: int
     found: int
     right: int
@@ -33,6 +30,17 @@ class GroupScore:
     def recall(self) -> float:
         """Share of the true pairs that were found; 1 where there is none."""
         return self.right / self.true if self.true else 1.0
+
+
+@dataclass(frozen=True)
+class GroupScore(Shares):
+    """Pairs of one group: how many are true, found, right; a false pair counts for the groups of both its persons."""
+
+    by: str
+    group: str
+    true: int
+    found: int
+    right: int
 
     @property
     def false_per_1000(self) -> float:
