@@ -9,21 +9,17 @@ from typing import Any, TypeAlias
 
 import duckdb
 from splink import DuckDBAPI, Linker
-from splink.internals.splink_dataframe import SplinkDataFrame
 
 from linkage.model import population, settings
 
-PAIRS_AT_ONCE = 1_000_000
 Scorer: TypeAlias = Linker
 
 for noisy in ("splink", "splink.internals"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
 
 
-def score(
-    con: duckdb.DuckDBPyConnection, pairs: str, scorer: Scorer, *, into: str, least_weight: float | None = None
-) -> None:
-    """Scores pairs with Splink, a batch at a time.
+def score(con: duckdb.DuckDBPyConnection, pairs: str, scorer: Scorer, *, into: str) -> None:
+    """Scores pairs with Splink itself, against which linkage.score is held.
 
     Args:
         con: Holds `mention`.
@@ -31,36 +27,19 @@ def score(
         scorer: Made of a trained model by `scorer_of`.
         into: Table that is made: id_l, id_r, weight (log2 odds), probability, and of every comparison its level
             gamma_* (-1 not known) and weight mw_*; mw_tf_adj_* is what the frequency of the name adds.
-        least_weight: Pairs below it are left out, unless the agency itself states them.
     """
-    stated = "false" if least_weight is None else "(id_l, id_r) IN (SELECT (id_l, id_r) FROM stated)"
     con.execute(
-        f"""CREATE OR REPLACE TEMP TABLE pair_queue AS SELECT id_l, id_r, stated,
-            (row_number() OVER (PARTITION BY stated) - 1) // {PAIRS_AT_ONCE} AS batch
-        FROM (SELECT id_l, id_r, {stated} AS stated FROM {pairs})"""
+        "CREATE OR REPLACE TEMP TABLE asked_pair AS "
+        f"SELECT '0' AS match_key, id_l AS join_key_l, id_r AS join_key_r FROM {pairs}"
     )
-    batches = con.sql("SELECT DISTINCT stated, batch FROM pair_queue ORDER BY ALL").fetchall() or [(False, 0)]
-    for number, (is_stated, batch) in enumerate(batches):
-        part = f"FROM pair_queue WHERE stated = {is_stated} AND batch = {batch}"
-        predicted = _predict(con, scorer, part, least_weight=None if is_stated else least_weight)
-        make = f"CREATE OR REPLACE TEMP TABLE {into} AS" if number == 0 else f"INSERT INTO {into}"
-        con.execute(
-            f"{make} SELECT id_l, id_r, match_weight AS weight, match_probability AS probability, "
-            f"COLUMNS('^(gamma|mw)_.*') FROM {predicted.physical_name}"
-        )
-        predicted.drop_table_from_database_and_remove_from_cache()
-    con.execute("DROP TABLE pair_queue; DROP TABLE pair_batch")
-
-
-def _predict(
-    con: duckdb.DuckDBPyConnection, linker: Scorer, pairs: str, *, least_weight: float | None
-) -> SplinkDataFrame:
+    scorer.table_management.register_blocked_pairs_for_predict(scorer._db_api.register("asked_pair"))
+    predicted = scorer.inference.predict(warning_mode="never")
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE pair_batch AS "
-        f"SELECT '0' AS match_key, id_l AS join_key_l, id_r AS join_key_r {pairs}"
+        f"CREATE OR REPLACE TEMP TABLE {into} AS SELECT id_l, id_r, match_weight AS weight, "
+        f"match_probability AS probability, COLUMNS('^(gamma|mw)_.*') FROM {predicted.physical_name}"
     )
-    linker.table_management.register_blocked_pairs_for_predict(linker._db_api.register("pair_batch"))
-    return linker.inference.predict(threshold_match_weight=least_weight, warning_mode="never")
+    predicted.drop_table_from_database_and_remove_from_cache()
+    con.execute("DROP TABLE asked_pair")
 
 
 def _prior(con: duckdb.DuckDBPyConnection) -> float:
@@ -68,7 +47,7 @@ def _prior(con: duckdb.DuckDBPyConnection) -> float:
 
 
 def scorer_of(con: duckdb.DuckDBPyConnection, model: dict[str, Any]) -> Scorer:
-    """What scores pairs of the table `mention` by a model; costs half a second to make, so make it once."""
+    """What scores pairs of the table `mention` by a model."""
     con.execute("CREATE OR REPLACE TEMP VIEW compared AS SELECT * EXCLUDE (tf_given, tf_surname) FROM mention")
     api = DuckDBAPI(con)
     linker = Linker(
