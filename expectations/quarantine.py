@@ -42,6 +42,8 @@ MENDS = {
     "short_record": "send the record in its full length",
     "unknown_record": "send records of the types that the layout describes, or describe this one in the layout",
     "no_parent": "send the record after the one it belongs to, and that one in a form that can be read",
+    "unclosed_quote": "close the quote, or double each quote that belongs to the text",
+    "not_this_feed": "send the file in the layout of this feed, with its header",
     "bad_json": "send one whole JSON value a line, in which no name stands twice",
     "truncated": "send the whole file again",
     "spreadsheet_damage": "send the file as exported, not as a spreadsheet saved it: it changed numbers or dates",
