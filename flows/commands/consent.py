@@ -11,6 +11,7 @@ from typing import Annotated
 
 import sqlalchemy as sa
 import typer
+from duckdb import ColumnExpression, ConstantExpression
 
 from flows.commands.agreement import Governed, OnOption, governed
 from flows.settings import open_home_ledger
@@ -18,7 +19,10 @@ from flows.terminal import HERE, HomeOption, JsonOption, answer, table
 from governance import consent_records as records
 from governance.explain import explain_consent
 from governance.rules import legal_bases
+from record.reader import open_record
+from record.snapshot import current_snapshot
 from standard.sensitivity import Sensitivity
+from store.home import Home, connect
 from store.ledger import Ledger
 from store.registers import consent_record, override_record, override_review
 
@@ -72,6 +76,8 @@ def record(
 ) -> None:
     """Write down a consent given (or withheld) on paper; without authority it is invalid and not written.
 
+    A reference that nobody of the record has is written down, too (the person may be still to come), and told.
+
     \b
     Example: kith consent record hillside_schools/students/004211 --recipient county_care --class education
              --purpose individual_case_planning --grantor parent --authority "birth certificate on file"
@@ -83,7 +89,22 @@ def record(
             o.ledger, o.at.governance.parties, scope, granted=not withheld, grantor=grantor, authority=authority,
             document=document, since=since.date(), until=until.date(), by=by,
         )  # fmt: skip
-    answer({"consent": name}, text=f"consent {name} is on record", as_json=as_json)
+    known = _known(o.at.home, person)
+    text = f"consent {name} is on record"
+    if known is False:
+        text += f"\nnobody of the record has the reference {person}: check it, unless the person is still to come"
+    answer({"consent": name, "person_in_record": known}, text=text, as_json=as_json)
+
+
+def _known(home: Home, person: str) -> bool | None:
+    """Whether the record in force has a reference; None where nothing is published yet."""
+    if current_snapshot(home) is None:
+        return None
+    with connect() as con:
+        source = open_record(home).table("person_source").to_duckdb(con)
+        return (
+            source.filter(ColumnExpression("person_ref") == ConstantExpression(person)).count("*").fetchall()[0][0] > 0
+        )
 
 
 @app.command()

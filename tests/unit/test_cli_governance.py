@@ -140,12 +140,15 @@ def test_consents_and_overrides_are_recorded_explained_and_withdrawn(made: World
     status, told = kith("consent", "record", *about, *given, *who, home=home)
     assert status == 3 and "without authority is invalid" in told["error"]["what"]
     status, told = kith("consent", "record", *about, *given, *who, "--authority", "order 12", home=home)
-    assert status == 0
+    assert (status, told["person_in_record"]) == (0, True)
+    unknown = ("school/people/999999", *about[1:], *given, *who, "--authority", "order 13")
+    status, missed = kith("consent", "record", *unknown, home=home)
+    assert (status, missed["person_in_record"]) == (0, False)
     asked = ("consent", "explain", BEN, "--recipient", "university", "--purpose", "research", "--on", str(DAY))
     assert {"class": "education", "consent": "given"} in kith(*asked, home=home)[1]
     assert kith("consent", "withdraw", told["consent"], "--on", "2026-03-01", *who, home=home)[0] == 0
     assert {"class": "education", "consent": "refused"} in kith(*asked, home=home)[1]
-    assert [row["decision"] for row in kith("consent", "list", home=home)[1]] == ["granted", "withdrawn"]
+    assert [row["decision"] for row in kith("consent", "list", home=home)[1]] == ["granted", "granted", "withdrawn"]
 
     basis = ("--basis", "COURT_ORDER", "--evidence", paper, "--until", "2026-12-31")
     status, told = kith("override", "add", *about, *basis, *who, home=home)
