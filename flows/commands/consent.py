@@ -102,9 +102,8 @@ def _known(home: Home, person: str) -> bool | None:
         return None
     with connect() as con:
         source = open_record(home).table("person_source").to_duckdb(con)
-        return (
-            source.filter(ColumnExpression("person_ref") == ConstantExpression(person)).count("*").fetchall()[0][0] > 0
-        )
+        found = source.filter(ColumnExpression("person_ref") == ConstantExpression(person)).limit(1).fetchall()
+    return bool(found)
 
 
 @app.command()
