@@ -116,7 +116,7 @@ def test_a_draft_names_every_feed_and_class_and_is_whole_once_its_evidence_is_fi
 def test_a_home_without_parties_says_how_to_begin(tmp_path: Path, kith: Kith) -> None:
     home = lay_out_home(tmp_path / "exchange")
     status, told = kith("agreement", "list", home=home.root)
-    assert status == 3 and "example/governance" in told["error"]["mend"]
+    assert status == 3 and "governance/README.md" in told["error"]["mend"]
     assert load_settings(home).governance == "required"
 
 
