@@ -7,7 +7,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,14 +123,15 @@ def link_people(
         judged = _judgements(con, judgements, _beside(known, "judgements.parquet"))
         delivery = Delivery(removed, con.sql("FROM change").to_arrow_table(), judged)
         past = Past(secret, set(spent), _cause(known, chosen), *(() if kept.people else _known(known)))
-        done = deliver(kept, con, delivery, how=pair_rules(chosen, stamp["population"]), past=past, clock=clock)
+        how = pair_rules(chosen, stamp["population"])
+        done = deliver(kept, con, delivery, how=how, past=past, clock=clock)
         if chosen.no_families is None:
-            bits = no_families(con, kept, pair_rules(chosen, stamp["population"]), least_weight=chosen.link_weight)
+            bits = no_families(con, kept, how, least_weight=chosen.link_weight)
             chosen = chosen.model_copy(update={"no_families": bits})
             clock.lap("families")
             if bits:
-                kept, how = LinkIndex(blocks=BlockIndex(kept.blocks.rules)), pair_rules(chosen, stamp["population"])
-                done = deliver(kept, con, delivery, how=how, past=past, clock=clock)
+                kept = LinkIndex(blocks=BlockIndex(kept.blocks.rules))
+                done = deliver(kept, con, delivery, how=replace(how, no_families=bits), past=past, clock=clock)
         counts = _write(con, into, kept, done)
         clock.lap("write")
     if index is not None:
