@@ -22,11 +22,9 @@ import duckdb
 import yaml
 
 from benchmarks.mapping import AGENCY, CROSSWALKS, FEED, STUDENTS
-from flows.fetching import fetch_agency
-from flows.intake import load_extracts
 from flows.lay_out_home import lay_out_home
-from flows.run import Night, open_night
-from flows.send_receipts import send_receipts
+from flows.night import take_in
+from flows.run import open_night
 from store.home import Home, literal
 from tests.servers import SftpServer, sftp_server
 
@@ -108,7 +106,7 @@ def _poll(home: Home, server: SftpServer, names: list[str], *, day: int) -> Seco
     """From the beginning of a run to its last receipt; linking and publishing come after and are not waited for."""
     begun, cpu = time.time(), _cpu()
     with open_night(home, now=_MONDAY.replace(day=day), progress=lambda _: None) as night:
-        night.each_agency(partial(_take_in, night))
+        night.each_agency(partial(take_in, night))
     written = [path.stat().st_mtime for name in names for path in (server.root / name / "receipts").glob("*.json")]
     return max(written) - begun, _cpu() - cpu
 
@@ -116,15 +114,6 @@ def _poll(home: Home, server: SftpServer, names: list[str], *, day: int) -> Seco
 def _cpu() -> float:
     used = os.times()
     return used.user + used.system + used.children_user + used.children_system
-
-
-def _take_in(night: Night, agency: str) -> None:
-    with night.in_turn(agency), night.surviving("fetch", agency):
-        fetch_agency(night, agency)
-    with night.surviving("load", agency):
-        load_extracts(night, agency)
-    with night.surviving("answer", agency):
-        send_receipts(night, agency)
 
 
 def _verdicts(server: SftpServer, names: list[str]) -> dict[str, str]:

@@ -38,7 +38,7 @@ def run_night(
         DeclarationError: The settings or an agency's declarations are wrong.
     """
     with open_night(home, now=now, agencies=agencies, progress=progress) as night:
-        night.each_agency(partial(_take_in, night))
+        night.each_agency(partial(take_in, night))
         with night.surviving("link"):
             link(night)
         with night.surviving("publish"):
@@ -51,7 +51,8 @@ def run_night(
     return night.result()
 
 
-def _take_in(night: Night, agency: str) -> None:
+def take_in(night: Night, agency: str) -> None:
+    """The intake of one agency: what landed is loaded and answered even where a source failed."""
     with night.in_turn(agency), night.surviving("fetch", agency):
         fetch_agency(night, agency)
     with night.surviving("load", agency):
