@@ -10,20 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from flows.failures import PACKAGES
+
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = (
-    "standard",
-    "store",
-    "connectors",
-    "mappings",
-    "expectations",
-    "receipts",
-    "linkage",
-    "record",
-    "governance",
-    "flows",
-    "demo",
-)
 
 
 def test_imports_go_down_only() -> None:
