@@ -23,6 +23,7 @@ PACKAGES = (
     "linkage",
     "record",
     "governance",
+    "releases",
     "flows",
     "demo",
 )
