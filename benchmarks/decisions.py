@@ -118,7 +118,7 @@ def measure_cells(rows: int, *, persons: int) -> tuple[int, int, float]:
         terms, none = terms_of(governance, policy), con.sql("SELECT '' AS ref WHERE false").to_arrow_table()
         began = time.perf_counter()
         attach_subjects(con, terms, governance.parties, _no_registers(none), day=DAY)
-        treat = {"pseudonym": lambda column: f"md5({column})"}
+        treat = {"pseudonym": lambda _, column: f"md5({column})"}
         decided = decision_table(con, governance, terms, "enrollment", day=DAY, treat=treat)
         con.execute(f"COPY ({decided.sql}) TO '{folder}/out.parquet' (FORMAT parquet)")
         seconds = time.perf_counter() - began

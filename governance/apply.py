@@ -24,12 +24,13 @@ from store.registers import decision_refused
 
 log = logging.getLogger(__name__)
 
-Treat = Callable[[str], str]
-"""SQL of a column -> SQL of what a treatment makes of it."""
+Treat = Callable[[str, str], str]
+"""(column, its SQL) -> SQL of what a treatment makes of it; the whole row is there as `r`."""
+_REASONS = pa.schema([("kind", pa.int32()), ("column", pa.string()), ("reason", pa.string())])
 _FLAGS = ("agency", "sealed", "location_protected", "age_band", "open_case", "identity_certain")
 _OWN_TREATMENTS: Mapping[str, Treat] = {
-    "year": lambda column: f"date_trunc('year', {column})::DATE",
-    "month": lambda column: f"date_trunc('month', {column})::DATE",
+    "year": lambda _, own: f"date_trunc('year', {own})::DATE",
+    "month": lambda _, own: f"date_trunc('month', {own})::DATE",
 }
 
 
@@ -71,6 +72,7 @@ class Decisions:
             in it. It reads temporary tables of the connection that was given.
         allowed_cells: How many values may go out (NULL among them).
         refusals: What is refused, by tuple.
+        reasons: `kind, column, reason` of what is refused, for who asked for every row.
     """
 
     table: str
@@ -78,11 +80,12 @@ class Decisions:
     sql: str
     allowed_cells: int
     refusals: tuple[Refusal, ...]
+    reasons: pa.Table
 
 
 def decision_table(
     con: duckdb.DuckDBPyConnection, governance: Governance, terms: Terms, table: str, *, day: date,
-    treat: Mapping[str, Treat] | None = None,
+    treat: Mapping[str, Treat] | None = None, beside: Mapping[str, str] | None = None,
 ) -> Decisions:  # fmt: skip
     """Decides on every value of a table that the policy asks for.
 
@@ -93,6 +96,8 @@ def decision_table(
         table: Table of the record that the policy names.
         day: The day of the decision.
         treat: Treatment -> how it is done, for those that are not `year` or `month` (a pseudonym needs a key).
+        beside: For the exchange itself: further columns -> their SQL over the row `r`. Then `sql` gives every row,
+            those that do not go out, too, with `_out` (whether it does) and `_kind` (see `Decisions.reasons`).
 
     Raises:
         DeclarationError: The policy names a treatment that nobody does.
@@ -106,15 +111,19 @@ def decision_table(
     ask = cache(lambda request: decide(terms, request))
     allowed: dict[str, list[bool]] = {column: [] for column in columns}
     refusals: list[Refusal] = []
+    reasons: list[tuple[int, str, str]] = []
     for kind in kinds:
         for column in columns:
             request = _request(terms, table, column, of_column[column], kind, sources, day)
             decision = ask(request)
             allowed[column].append(decision.allowed)
             refusals += _refusal(request, kind, decision, of_column[column])
+            reasons += [(kind.number, column, str(decision.reason))] if decision.reason else []
     con.register(f"allowed_{table}", _allowed_table(kinds, allowed))
     cells = sum(kind.rows for n, kind in enumerate(kinds) for column in columns if allowed[column][n])
-    return Decisions(table, columns, _sql(terms, table, columns, consents, treat or {}), cells, tuple(refusals))
+    sql = _sql(terms, table, columns, consents, treat or {}, beside)
+    told = {name: [reason[n] for reason in reasons] for n, name in enumerate(_REASONS.names)}
+    return Decisions(table, columns, sql, cells, tuple(refusals), pa.table(told, schema=_REASONS))
 
 
 def _find_kinds(con: duckdb.DuckDBPyConnection, table: str, consents: list[Sensitivity], *, hub: str) -> list[Kind]:
@@ -178,7 +187,8 @@ def _allowed_table(kinds: list[Kind], allowed: Mapping[str, list[bool]]) -> pa.T
 
 
 def _sql(
-    terms: Terms, table: str, columns: tuple[str, ...], consents: list[Sensitivity], treat: Mapping[str, Treat]
+    terms: Terms, table: str, columns: tuple[str, ...], consents: list[Sensitivity], treat: Mapping[str, Treat],
+    beside: Mapping[str, str] | None,
 ) -> str:  # fmt: skip
     chosen = ", ".join(
         f"CASE WHEN a.{quoted(f'_may_{c}')} THEN {_treated(terms, table, c, treat)} END AS {quoted(c)}" for c in columns
@@ -187,8 +197,11 @@ def _sql(
     flags = [*_FLAGS, *(f"c_{name}" for name in consents)]
     same = " AND ".join(f"k._{flag} IS NOT DISTINCT FROM r._{flag}" for flag in flags)
     flagged, kind = quoted(f"flagged_{table}"), quoted(f"kind_{table}")
-    return f"""SELECT {chosen} FROM {flagged} r
-        JOIN {kind} k ON {same} JOIN {quoted(f"allowed_{table}")} a ON a._kind = k._kind WHERE {somewhere}"""
+    rows = f"{flagged} r JOIN {kind} k ON {same} JOIN {quoted(f'allowed_{table}')} a ON a._kind = k._kind"
+    if beside is None:
+        return f"SELECT {chosen} FROM {rows} WHERE {somewhere}"
+    further = "".join(f", {sql} AS {quoted(name)}" for name, sql in beside.items())
+    return f"SELECT {chosen}{further}, k._kind, ({somewhere}) AS _out FROM {rows}"
 
 
 def _treated(terms: Terms, table: str, column: str, treat: Mapping[str, Treat]) -> str:
@@ -202,7 +215,7 @@ def _treated(terms: Terms, table: str, column: str, treat: Mapping[str, Treat]) 
             where=f"policy {terms.policy.policy}, treatments",
             mend="release through kith release, which has the keys",
         )
-    return done(own)
+    return done(column, own)
 
 
 def log_refusals(ledger: Ledger, terms: Terms, decisions: Decisions, *, snapshot_id: str, day: date) -> None:

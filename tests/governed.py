@@ -150,7 +150,7 @@ class World:
         """The rows of a table that go out by a policy, and what was decided."""
         terms = self.small.terms(policy)
         with self.connection(terms, day) as con:
-            treat = {"pseudonym": lambda column: f"'p-' || {column}"}
+            treat = {"pseudonym": lambda _, column: f"'p-' || {column}"}
             decided = decision_table(con, self.small.load(), terms, table, day=day, treat=treat)
             return con.sql(decided.sql).to_arrow_table().to_pylist(), decided
 
