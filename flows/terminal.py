@@ -44,6 +44,7 @@ EXIT_STATUSES = {
     8: "the snapshot could not be published, or is not there",
     9: "another run holds the home",
     10: "a judgement was not taken",
+    11: "the audit log cannot be written, or is not as it was written",
     130: "stopped from the keyboard",
 }
 

@@ -15,11 +15,11 @@ import sqlalchemy as sa
 
 from receipts.owed import Owed
 from receipts.page import page
-from receipts.sign import sign
 from standard.errors import ExtractError
 from store.home import Home, written_whole
 from store.ledger import Ledger, now
 from store.ledger import receipt as receipts
+from store.sign import sign
 
 ENDINGS = (".html", ".json.sig", ".json")
 """The files of one receipt in the order in which they are written: whoever sees the last one sees them all."""

@@ -73,3 +73,9 @@ class JudgementError(ExchangeError):
     """A judgement of two mentions cannot be taken: it contradicts others, was made already or needs another person."""
 
     exit_status = 10
+
+
+class AuditError(ExchangeError):
+    """The audit log cannot be written, or is not as it was written; what it should tell of is not done."""
+
+    exit_status = 11

@@ -57,6 +57,14 @@ class Home:
         return self.root / "outbound"
 
     @property
+    def audit(self) -> Path:
+        return self.root / "audit"
+
+    @property
+    def disclosures(self) -> Path:
+        return self.root / "disclosures"
+
+    @property
     def keys(self) -> Path:
         return self.root / "keys"
 

@@ -67,7 +67,7 @@ def print_key(home: HomeOption = HERE, as_json: JsonOption = False) -> None:
     An agency without kith verifies by OpenSSL:
       openssl pkeyutl -verify -pubin -inkey exchange.pem -rawin -in RECEIPT.json -sigfile RECEIPT.json.sig
     """
-    from receipts.sign import public_key
+    from store.sign import public_key
 
     public = public_key(home_at(home).keys)
     answer({"public_key": public}, text=public.rstrip(), as_json=as_json)
@@ -85,7 +85,7 @@ def verify_receipt(
     \b
     Example: kith receipt verify 20260907T120000_students_3f2a90c1d4e5-1.json --key exchange.pem
     """
-    from receipts.sign import public_key, verify
+    from store.sign import public_key, verify
 
     signature = file.with_name(f"{file.name}.sig")
     for needed in (file, signature):

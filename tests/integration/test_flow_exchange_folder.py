@@ -20,7 +20,7 @@ import yaml
 from connectors import pgp
 from flows import send_outbound
 from flows.night import run_night
-from receipts.sign import public_key, verify
+from store.sign import public_key, verify
 from tests.exchange import MONDAY, STUDENTS, TUESDAY, SmallExchange, small_exchange
 from tests.servers import SftpServer
 

@@ -19,10 +19,10 @@ import yaml
 from flows.night import run_night
 from flows.remap import remap_agency
 from flows.settings import load_agencies_of, load_settings
-from receipts.sign import public_key, verify
 from standard.errors import ExtractError
 from store.ledger import extract, open_ledger, receipt
 from store.runs import hold_home
+from store.sign import public_key, verify
 from tests.exchange import MONDAY, STUDENTS, TUESDAY, SmallExchange, small_exchange
 
 HEADER = STUDENTS.splitlines()[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from receipts.sign import public_key
+from store.sign import public_key
 
 
 def test_agencies_that_are_answered_side_by_side_are_signed_by_one_key(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Sign receipts by Ed25519, so that an agency can prove what it was told; any OpenSSL verifies them."""
+"""Sign by Ed25519 what others keep: receipts and checkpoints of the audit log; any OpenSSL verifies them."""
 
 from __future__ import annotations
 
@@ -66,15 +66,14 @@ def public_key(keys: Path) -> str:
 
 
 def sign(content: bytes, keys: Path) -> bytes:
-    """The detached signature of a receipt: 64 bytes."""
+    """The detached signature of some bytes: 64 bytes."""
     return signing_key(keys).sign(content)
 
 
-def verify(content: bytes, signature: bytes, public: str, *, where: str = "the receipt") -> None:
-    """Goes on only where a receipt is, to the last byte, what the exchange signed; `where` names it in the error.
+def is_signed(content: bytes, signature: bytes, public: str) -> bool:
+    """Whether some bytes are, to the last one, what the holder of a public key (PEM) signed.
 
     Raises:
-        ExtractError: It is not.
         DeclarationError: The public key is none.
     """
     try:
@@ -88,8 +87,20 @@ def verify(content: bytes, signature: bytes, public: str, *, where: str = "the r
     try:
         key.verify(signature, content)
     except InvalidSignature:
+        return False
+    return True
+
+
+def verify(content: bytes, signature: bytes, public: str, *, where: str = "the receipt") -> None:
+    """Goes on only where a receipt is, to the last byte, what the exchange signed; `where` names it in the error.
+
+    Raises:
+        ExtractError: It is not.
+        DeclarationError: The public key is none.
+    """
+    if not is_signed(content, signature, public):
         raise ExtractError(
             "the receipt is not what the exchange signed",
             where=where,
             mend="take it from the receipts folder again, with the .sig beside it; ask the exchange which key holds",
-        ) from None
+        )
