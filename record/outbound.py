@@ -22,7 +22,7 @@ Format = Literal["csv", "parquet"]
 
 _OWN = "own.parquet"
 _MANIFEST = "manifest.json"
-_FORMULA = r"^[=+\-@\t\r]"
+_FORMULA = r"[=+\-@\t\r\n]"
 _ORIGIN = ("agency_id", "feed", "source_key", "extract_id", "record", "line")
 
 _PERSONS = """
@@ -154,7 +154,10 @@ def _write(home: Home, snapshot: Snapshot, agency: str, building: Path, format_:
 def _feed(con: duckdb.DuckDBPyConnection, name: str, rows: str, path: Path, format_: Format) -> dict[str, Any]:
     """Writes one feed back in a steady order; its line of the manifest."""
     columns = [column[0] for column in con.execute(f"DESCRIBE {rows}").fetchall()]
-    shown = ", ".join(_safe(column) if format_ == "csv" else quoted(column) for column in columns)
+    shown = ", ".join(
+        f"{formula_safe(quoted(column))} AS {quoted(column)}" if format_ == "csv" else quoted(column)
+        for column in columns
+    )
     _copy(con, f"SELECT {shown} FROM ({rows}) ORDER BY ALL", path, format_)
     count = con.execute(f"SELECT count(*) FROM ({rows})").fetchall()[0][0]
     with path.open("rb") as content:
@@ -162,10 +165,15 @@ def _feed(con: duckdb.DuckDBPyConnection, name: str, rows: str, path: Path, form
     return {"feed": name, "name": path.name, "rows": count, "size": path.stat().st_size, "sha256": sha256}
 
 
-def _safe(column: str) -> str:
-    """A cell that no spreadsheet takes for a formula: an apostrophe goes before what one begins with."""
-    text = f"{quoted(column)}::VARCHAR"
-    return f"CASE WHEN regexp_matches({text}, '{_FORMULA}') THEN '''' || {text} ELSE {text} END AS {quoted(column)}"
+def formula_safe(column: str) -> str:
+    """SQL of a cell that no spreadsheet takes for a formula: an apostrophe goes before what one begins with."""
+    text = f"{column}::VARCHAR"
+    return f"CASE WHEN regexp_matches({text}, '^''*{_FORMULA}') THEN '''' || {text} ELSE {text} END"
+
+
+def formula_undone(column: str) -> str:
+    """SQL of what stood in a cell before `formula_safe`."""
+    return f"CASE WHEN regexp_matches({column}, '^''+{_FORMULA}') THEN substr({column}, 2) ELSE {column} END"
 
 
 def _copy(con: duckdb.DuckDBPyConnection, query: str, path: Path, format_: Format) -> None:
