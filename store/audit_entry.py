@@ -19,6 +19,8 @@ KEY = "audit_key"
 """The file of the keys folder that holds the log's key (64 hexadecimal digits)."""
 KEY_VARIABLE = "KITH_AUDIT_KEY"
 """Names the key's file where it lies outside the home, as it should."""
+CHECKPOINT = "checkpoint"
+"""The action of an entry that signs the line before it."""
 _ENTRY, _HEAD, _SIGNED = b"kith audit entry 1\0", b"kith audit head 1\0", b"kith audit checkpoint 1\0"
 
 

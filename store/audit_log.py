@@ -24,6 +24,7 @@ from typing import Any
 
 from standard.errors import AuditError
 from store.audit_entry import (
+    CHECKPOINT,
     Checkpoint,
     Entry,
     Event,
@@ -45,7 +46,7 @@ from store.sign import sign
 __all__ = ["Checkpoint", "Entry", "Event", "Head", "Intent", "append", "checkpoint", "head", "intent", "operator"]
 
 HEAD = "HEAD"
-CHECKPOINT, RECOVERED = "checkpoint", "recovered"
+RECOVERED = "recovered"
 NOTHING_BEFORE = "0" * 64
 _RESERVE = ".reserve"
 _RESERVED = 256 * 1024
