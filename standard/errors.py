@@ -79,3 +79,9 @@ class AuditError(ExchangeError):
     """The audit log cannot be written, or is not as it was written; what it should tell of is not done."""
 
     exit_status = 11
+
+
+class EncryptionError(ExchangeError):
+    """A key is not there or was destroyed, or what is encrypted was changed."""
+
+    exit_status = 12
