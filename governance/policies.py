@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -16,6 +16,16 @@ from record.classes import column_classes
 from standard.declarations import Declared, read_declaration
 from standard.errors import DeclarationError
 from standard.sensitivity import Sensitivity
+
+Involvement = Literal["full", "existence", "hidden"]
+_EXISTENCE: Mapping[str, tuple[str, ...]] = {"involvement": ("person_id", "agency_id")}
+"""What tells no more than that an agency knows a person."""
+_KNOWN_BY: Mapping[str, tuple[str, ...]] = {
+    "involvement": ("*",),
+    "person_source": ("*",),
+    "person": ("agencies", "agency_ids", "mentions"),
+}
+"""What tells which agencies know a person, or how many."""
 
 
 class Rows(Declared):
@@ -42,6 +52,8 @@ class Policy(Declared):
     """`table.column`, with `*` -> what is done to it first; the first that fits counts."""
     rows: Rows
     aggregates: Aggregates | None = None
+    involvement: Involvement = "full"
+    """What may be told of which agencies know a person: all that `columns` names; that they do; nothing."""
 
     @field_validator("treatments")
     @classmethod
@@ -116,6 +128,25 @@ def _check_columns(policy: Policy, place: Place) -> None:
     for table, columns in policy.chosen().items():
         for column in columns:
             _check_treatment(policy, table, column, place)
+            _check_days(policy, table, column, place)
+            _check_involvement(policy, table, column, place)
+
+
+def _check_days(policy: Policy, table: str, column: str, place: Place) -> None:
+    """Where days are shifted none goes out as it is: one event with both would tell by how much."""
+    is_plain = column_classes()[table][column].kind == "date" and not policy.treatment_of(f"{table}.{column}")
+    if is_plain and "shifted" in policy.treatments.values():
+        what = f"other dates are shifted, and {table}.{column} is not"
+        raise place.wrong(what, "treatments", mend="treat all dates: shifted, month or year")
+
+
+def _check_involvement(policy: Policy, table: str, column: str, place: Place) -> None:
+    by_word: Mapping[Involvement, Mapping[str, tuple[str, ...]]] = {"existence": _EXISTENCE, "hidden": _KNOWN_BY}
+    told = by_word.get(policy.involvement, {})
+    within = table in told and matches(told[table], column)
+    if table in told and within == (policy.involvement == "hidden"):
+        what = f"involvement is {policy.involvement}, and {table}.{column} tells more"
+        raise place.wrong(what, "columns", table, mend="ask for less, or for involvement: full")
 
 
 def _check_treatment(policy: Policy, table: str, column: str, place: Place) -> None:

@@ -158,7 +158,7 @@ def flags_sql(table: str, *, consents: list[Sensitivity], hub: str) -> str:
     """
     agency = {"person": literal(hub), "person_source": "r.agency"}.get(table, "r.agency_id")
     wanted = [*_FLAGS, *(f"c_{name}" for name in consents)]
-    named, container = _people_of(table)
+    named, container = people_of(table)
     if not named and container is None:
         return f"SELECT r.*, {agency} AS _agency, {_about_nobody(consents)} FROM {quoted(table)} r"
     if container is not None:
@@ -200,7 +200,7 @@ def _about_nobody(consents: list[Sensitivity]) -> str:
     )
 
 
-def _people_of(table: str) -> tuple[list[str], str | None]:
+def people_of(table: str) -> tuple[list[str], str | None]:
     """The columns of a table that name persons, the one it is about first; or the column of its case or report."""
     if table in MEANINGS:
         return ["person_id"], None

@@ -91,7 +91,7 @@ class Record:
     def to_duckdb(self) -> duckdb.DuckDBPyConnection:
         """A DuckDB connection in memory with one view per table."""
         con = connect()
-        _make_views(con, self.snapshot)
+        attach_tables(con, self.snapshot)
         return con
 
 
@@ -136,7 +136,7 @@ def write_views(home: Home, snapshot: Snapshot) -> Path:
     part.unlink(missing_ok=True)
     try:
         with duckdb.connect(part, config={"autoinstall_known_extensions": False}) as con:
-            _make_views(con, snapshot)
+            attach_tables(con, snapshot)
             con.execute("".join(rule_macros().values()))
         part.chmod(0o600)
         part.replace(path)
@@ -147,7 +147,8 @@ def write_views(home: Home, snapshot: Snapshot) -> Path:
     return path
 
 
-def _make_views(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
+def attach_tables(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
+    """Makes a view of every table of a snapshot."""
     for name in sorted(snapshot.manifest["tables"]):
         rows = f"SELECT * FROM read_parquet({literal(snapshot.table(name))})"
         con.execute(f"CREATE VIEW {quoted(name)} AS {rows}")
