@@ -31,7 +31,7 @@ def data_dictionary(agencies: Mapping[str, Agency]) -> str:
         "where no term was found). `missing` tells why an element is empty, as `element:reason`.",
         "",
         *markdown_table(
-            ["table", "what it holds"], ([f"[{name}](#{name})", _meaning_of(name)] for name in table_names())
+            ["table", "what it holds"], ([f"[{name}](#{name})", meaning_of_table(name)] for name in table_names())
         ),
     ]
     for name in table_names():
@@ -48,7 +48,8 @@ def data_dictionary(agencies: Mapping[str, Agency]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _meaning_of(name: str) -> str:
+def meaning_of_table(name: str) -> str:
+    """What a table of the record holds."""
     own = {
         "person": "One row for each person of the record.",
         "person_source": "One row for each reference by which an agency knows a person.",
@@ -57,10 +58,28 @@ def _meaning_of(name: str) -> str:
     return own.get(name) or entities()[name].meaning
 
 
+def meaning_of_column(table: str, name: str) -> str:
+    """What a column of the record means."""
+    if table in MEANINGS:
+        return MEANINGS[table][name]
+    declared = entities()[table].columns
+    if name in declared:
+        return declared[name].meaning
+    if name in PROVENANCE:
+        return PROVENANCE[name][1]
+    named = next((reference for reference, partner in PERSON_PARTNERS.items() if partner == name), None)
+    if named is not None:
+        return f"The person of the record whom `{named}` names."
+    if name == "missing":
+        return "Why an element is empty, as `element:reason`, separated by a blank."
+    of, _, what = name.rpartition("_")
+    return f"`{of}` as sent." if what == "source" else f"How well the common term of `{of}` fits (SKOS)."
+
+
 def _own_table(name: str) -> list[str]:
     classes = column_classes()[name]
     columns = ([f"`{column}`", meaning, classes[column].sensitivity] for column, meaning in MEANINGS[name].items())
-    return [f"## {name}", "", _meaning_of(name), "", *markdown_table(["column", "meaning", "class"], columns)]
+    return [f"## {name}", "", meaning_of_table(name), "", *markdown_table(["column", "meaning", "class"], columns)]
 
 
 def _entity(entity: Entity, agencies: Mapping[str, Agency]) -> list[str]:
