@@ -12,6 +12,7 @@ import typer
 from flows.commands import (
     agency,
     agreement,
+    audit,
     codes,
     consent,
     demo,
@@ -57,6 +58,7 @@ app.add_typer(agreement.app, name="agreement")
 app.add_typer(policy.app, name="policy")
 app.add_typer(consent.app, name="consent")
 app.add_typer(consent.override_app, name="override")
+app.add_typer(audit.app, name="audit")
 app.add_typer(review.app, name="review")
 app.add_typer(receipt.app, name="receipt")
 app.add_typer(receipt.pgp_app, name="pgp")

@@ -44,6 +44,7 @@ class Found:
     notes: list[str] = field(default_factory=list)
     end: str = NOTHING_BEFORE
     at: str = ""
+    signed: Checkpoint | None = None
     open_intents: dict[int, str] = field(default_factory=dict)
     """Line -> what was begun and of which nobody wrote what became of it."""
 
@@ -172,7 +173,8 @@ def _check_entry(entry: Entry, values: Mapping[str, Any], where: str, seq: int, 
         fault("order", "it is older than the line before it")
     if entry.event.action == CHECKPOINT:
         found.checkpoints += 1
-        if not _is_ours(Checkpoint(entry.seq - 1, entry.prev, entry.at, str(entry.signature)), keys.public):
+        found.signed = Checkpoint(entry.seq - 1, entry.prev, entry.at, str(entry.signature))
+        if not _is_ours(found.signed, keys.public):
             fault("signature", "the checkpoint's signature is not the exchange's")
     _follow(entry, found)
 
@@ -203,13 +205,14 @@ def _check_head(home: Home, keys: Keys, found: Found, seen: Mapping[int, str]) -
         if found.entries > 1 or (home.audit / HEAD).exists():
             found.faults.append(Fault("head", where, error.what))
         return
-    if seen.get(head.seq) != head.sha256:
-        what = f"it says that the log ends with line {head.seq}; the log has {found.entries}, or another one there"
-        found.faults.append(Fault("truncated" if head.seq > max(seen, default=0) else "head", where, what))
-    elif head.seq != max(seen):
-        found.notes.append(f"line {max(seen)} was written by an append that was killed before the head was")
-    if head.checkpoint and not _is_ours(head.checkpoint, keys.public):
-        found.faults.append(Fault("signature", where, "the checkpoint's signature is not the exchange's"))
+    end = max(seen, default=0)
+    if end - head.seq not in (0, 1) or seen.get(head.seq) != head.sha256:
+        what = f"it says that the log ends with line {head.seq}; the log ends with line {end}, or another one"
+        found.faults.append(Fault("truncated" if head.seq > end else "head", where, what))
+    elif head.seq != end:
+        found.notes.append(f"line {end} was written by an append that was killed before the head was")
+    if head.seq == end and head.checkpoint != found.signed:
+        found.faults.append(Fault("head", where, "its checkpoint is not the newest of the log"))
 
 
 def _compare(found: Found, seen: Mapping[int, str], witnesses: Iterable[Witness], paths: list[Path]) -> None:
