@@ -1,0 +1,150 @@
+"""What a measure is run on: the record of a home or a release, with the days that each table tells of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any, Protocol
+
+import duckdb
+
+from record.classes import column_classes
+from releases.measures.compile import needs
+from releases.measures.declarations import Event, Measure
+from standard.errors import PublishError
+from store.home import quoted
+
+MIN_CELL = 11
+"""Counts below it are not shown where no agreement says otherwise."""
+MOST_SHIFTED = 182
+"""Most days by which a release shifts dates, where its manifest does not say."""
+
+
+class Tables(Protocol):
+    """A pinned record, or a release: what `open_record` and `open_release` give."""
+
+    @property
+    def manifest(self) -> Mapping[str, Any]: ...
+    def to_duckdb(self) -> duckdb.DuckDBPyConnection: ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """A record or release as relations on one connection.
+
+    Attributes:
+        name: Id of the snapshot or release.
+        con: A connection with a view for each table.
+        columns: Table -> column -> SQL type.
+        told_until: (agency, feed) -> last day for which an extract of it was loaded; empty for a release.
+        min_cell: Smallest count that is shown.
+        treated: `table.column` -> how it was treated before it went out.
+        shifted_by: Most days by which dates were shifted.
+    """
+
+    name: str
+    con: duckdb.DuckDBPyConnection
+    columns: Mapping[str, Mapping[str, str]]
+    told_until: Mapping[tuple[str, str], date] = field(default_factory=dict)
+    min_cell: int = MIN_CELL
+    treated: Mapping[str, str] = field(default_factory=dict)
+    shifted_by: int = 0
+
+    def require(self, measure: Measure, events: Mapping[str, Event], by: Iterable[str]) -> None:
+        """Refuses a measure for which something is not there.
+
+        Raises:
+            PublishError: A table or column is not there, a date went out as less than a day, or some dates of a
+                person were shifted and others were not.
+        """
+        needed = needs(measure, events, tuple(by))
+        ways: dict[str, str] = {}
+        for table, columns in sorted(needed.items()):
+            here = self.columns.get(table, {})
+            absent = sorted(column for column in columns if column not in here)
+            if absent:
+                raise self._wrong(measure, f"{table}.{absent[0]} is not in it", _list_of(needed))
+            for column in sorted(column for column in columns if _is_date(table, column)):
+                if here[column] != "DATE":
+                    raise self._wrong(
+                        measure, f"{table}.{column} is there as {here[column].lower()}, not as a day", _ASK
+                    )
+                ways[self.treated.get(f"{table}.{column}", "as they are")] = f"{table}.{column}"
+        if len(ways) > 1:
+            told = ", ".join(f"{column} {way}" for way, column in sorted(ways.items()))
+            raise self._wrong(measure, f"its dates do not fit together: {told}", _ASK)
+
+    def _wrong(self, measure: Measure, what: str, mend: str) -> PublishError:
+        return PublishError(f"{measure.measure} cannot be asked of {self.name}: {what}", where=self.name, mend=mend)
+
+    def days_watched(self, events: Iterable[Event]) -> dict[str, tuple[date, date]]:
+        """Table -> the first and last day that every agency of it tells of; tables without a row are left out.
+
+        The first is that of the agency whose events begin last, the last that of the agency that was heard last the
+        longest ago: nobody is taken as watched whom one of them could not see.
+        """
+        days: dict[str, tuple[date, date]] = {}
+        for rows in (rows for event in events for rows in event.rows):
+            spoke = self._spoke(rows.table, rows.on)
+            if spoke:
+                aside = timedelta(days=self.shifted_by)
+                first, last = max(s[0] for s in spoke) + aside, min(s[1] for s in spoke) - aside
+                before = days.get(rows.table, (first, last))
+                days[rows.table] = (min(first, before[0]), max(last, before[1]))
+        return days
+
+    def _spoke(self, table: str, day: str) -> list[tuple[date, date]]:
+        """By agency: the first day of an event, and the last day of which it was heard."""
+        here = self.columns[table]
+        feed, as_of = ("feed" if "feed" in here else "NULL"), ("as_of" if here.get("as_of") == "DATE" else "NULL")
+        query = f"""SELECT agency_id, {feed}, min(CAST({day} AS DATE)), max(CAST({day} AS DATE)),
+            max(CAST({as_of} AS DATE)) FROM {quoted(table)} WHERE ({day}) IS NOT NULL GROUP BY ALL"""
+        firsts: dict[str, date] = {}
+        lasts: dict[str, date] = {}
+        for agency, of_feed, first, latest, spoken in self.con.execute(query).fetchall():
+            last = max(filter(None, (self.told_until.get((agency, of_feed)), spoken)), default=latest)
+            firsts[agency] = min(first, firsts.get(agency, first))
+            lasts[agency] = max(last, lasts.get(agency, last))
+        return [(firsts[agency], lasts[agency]) for agency in firsts]
+
+
+_ASK = "ask for days, all of them shifted or none: shifted dates keep what lies between two of a person's"
+
+
+def source_of(tables: Tables, *, min_cell: int | None = None) -> Source:
+    """What a measure can be run on, from an opened record or release.
+
+    Args:
+        tables: What `open_record` or `open_release` gave.
+        min_cell: Smallest count to show; that of the agreement, or 11, without it.
+    """
+    con, manifest = tables.to_duckdb(), tables.manifest
+    con.execute("SET temp_directory = ''")  # nothing of a person is ever spilled to where nobody looks after it
+    found = con.execute("SELECT table_name, column_name, data_type FROM information_schema.columns").fetchall()
+    columns: dict[str, dict[str, str]] = {}
+    for table, column, kind in found:
+        columns.setdefault(table, {})[column] = kind
+    told: dict[tuple[str, str], date] = {}
+    for extract in manifest.get("extracts", ()):
+        key, day = (extract["agency"], extract["feed"]), date.fromisoformat(extract["as_of"])
+        told[key] = max(day, told.get(key, day))
+    treated = {
+        f"{table}.{column}": way
+        for table, entry in manifest["tables"].items() for column, way in entry.get("treatments", {}).items()
+        if way in ("shifted", "month", "year")
+    }  # fmt: skip
+    return Source(
+        str(manifest.get("release_id") or manifest["snapshot_id"]), con, columns, told,
+        int(manifest.get("min_cell") or MIN_CELL) if min_cell is None else min_cell, treated,
+        int(manifest.get("shifted_by", MOST_SHIFTED)) if "shifted" in treated.values() else 0,
+    )  # fmt: skip
+
+
+def _is_date(table: str, column: str) -> bool:
+    return column_classes()[table][column].kind == "date"
+
+
+def _list_of(needed: Mapping[str, set[str]]) -> str:
+    tables = (f"{table}: {', '.join(sorted(columns))}" for table, columns in sorted(needed.items()))
+    return f"a policy that lets it be asked gives {'; '.join(tables)}"
