@@ -14,6 +14,7 @@ from flows.timetable import cadence_of
 from mappings.load import Agency
 from receipts.owed import describe_delivery, owed_receipts
 from receipts.write import Written, forget_lost, note_sent, unsent_receipts, write_receipt
+from store.audit_log import Event, checkpoint, intent
 from store.ledger import Ledger
 from store.runs import stage_of
 
@@ -31,6 +32,7 @@ def send_receipts(night: Night, name: str) -> None:
     forget_lost(night.home, night.ledger, name)
     owed = owed_receipts(night.ledger, agency)
     if owed:
+        checkpoint(night.home)
         overdue = overdue_feeds(night.ledger, agency, now=night.now)
         for each in owed:
             body = describe_delivery(night.home, night.ledger, agency, each.of, overdue=overdue)
@@ -39,7 +41,8 @@ def send_receipts(night: Night, name: str) -> None:
             )
     if folder is not None and (unsent := unsent_receipts(night.home, night.ledger, name)):
         with stage_of(night.ledger, night.run.run_id, "answer", agency=name) as going:
-            _send(night, agency, folder, unsent)
+            with intent(night.home, Event("receipts", name, "exchange", role="exchange", counts={"sent": len(unsent)})):
+                _send(night, agency, folder, unsent)
             going.rows = len(unsent)
         night.progress(f"{name}: {len(unsent)} receipt{'' if len(unsent) == 1 else 's'} sent")
 

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from receipts.owed import Owed
 from receipts.page import page
 from standard.errors import ExtractError
+from store.audit_log import head
 from store.home import Home, written_whole
 from store.ledger import Ledger, now
 from store.ledger import receipt as receipts
@@ -55,7 +56,9 @@ def write_receipt(
         exchange: The name of the exchange.
         sends: Whether it is still to be sent to the agency.
     """
-    told = {"exchange": exchange, "receipt": owed.receipt_id, "written_at": now(), **body}
+    log_ends = head(home)
+    audit = log_ends.told() if log_ends else None  # with it the agency bears witness of the log
+    told = {"exchange": exchange, "receipt": owed.receipt_id, "written_at": now(), **body, "audit": audit}
     content = json.dumps(told, indent=1, ensure_ascii=False).encode()
     written = _place(home, owed, body)
     for path, made in zip(written.files, (page(told).encode(), sign(content, home.keys), content), strict=True):

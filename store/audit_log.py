@@ -17,7 +17,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,10 +57,13 @@ _LONGEST = 16 * 1024
 
 @dataclass
 class Intent:
-    """Something that goes on; the counts put here stand in its outcome."""
+    """Something that goes on; what is put here stands in its outcome."""
 
     entry: Entry
-    counts: dict[str, int]
+    object: str
+    """The id of what it is done to; of what is only made by it, its id once it is known."""
+    counts: dict[str, int] = field(default_factory=dict)
+    decision: str = "done"
 
 
 def operator() -> str:
@@ -89,17 +92,17 @@ def intent(home: Home, event: Event) -> Iterator[Intent]:
     with _writing(home) as log:
         log.reserve()
         began = log.append(changed(event, decision="intent"))
-    going = Intent(began, {})
+    going = Intent(began, event.object)
     try:
         yield going
     except BaseException as error:
         _end(home, event, going, decision="failed", reason=type(error).__name__)
         raise
-    _end(home, event, going, decision="done")
+    _end(home, event, going, decision=going.decision)
 
 
 def _end(home: Home, event: Event, going: Intent, **outcome: Any) -> None:
-    ended = changed(event, **outcome, counts={**event.counts, **going.counts})
+    ended = changed(event, **outcome, object=going.object, counts={**event.counts, **going.counts})
     with _writing(home) as log:
         log.append(ended, of=going.entry.seq, may_use_reserve=True)
 

@@ -22,6 +22,7 @@ from governance.rules import legal_bases
 from governance.signatures import sign as sign_file
 from standard.errors import DeclarationError, ExchangeError
 from standard.sensitivity import Sensitivity
+from store.audit_log import Event, intent
 from store.home import Home, written_whole
 
 app = typer.Typer(help="What the parties have agreed, and whether it is in force.", no_args_is_help=True)
@@ -173,8 +174,12 @@ def sign(
     if filed is None:
         raise unknown_agreement(agreement, at.governance)
     passphrase = typer.prompt("passphrase", hide_input=True, err=True).encode() if ask_passphrase else None
-    signed = sign_file(filed.path, at.governance.parties, officer=officer, key=key, passphrase=passphrase, today=at.day)
-    why = governed(home).governance.why_not(agreement, at.day)
+    with intent(at.home, Event("agreement.sign", agreement, officer, role="officer", agreement=agreement)) as going:
+        signed = sign_file(
+            filed.path, at.governance.parties, officer=officer, key=key, passphrase=passphrase, today=at.day
+        )
+        why = governed(home).governance.why_not(agreement, at.day)
+        going.decision = "signed" if why else "in force"
     text = f"{agreement} is signed for {signed.party}; {why or 'it is in force'}"
     answer(signed.model_dump(mode="json"), text=text, as_json=as_json)
 

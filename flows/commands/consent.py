@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from governance.rules import legal_bases
 from record.reader import open_record
 from record.snapshot import current_snapshot
 from standard.sensitivity import Sensitivity
+from store.audit_log import Event, Intent, intent
 from store.home import Home, connect
 from store.ledger import Ledger
 from store.registers import consent_record, override_record, override_review
@@ -45,6 +46,10 @@ class Opened:
 
     at: Governed
     ledger: Ledger
+
+    def logged(self, action: str, what: str, by: str, *, reason: str = "") -> AbstractContextManager[Intent]:
+        """Writes to the audit log what an officer is about to do, and after the body what became of it."""
+        return intent(self.at.home, Event(action, what, by, role="officer", reason=reason))
 
 
 @contextmanager
@@ -85,10 +90,12 @@ def record(
     """
     with opened(home) as o:
         scope = records.Scope(person, tuple(recipient), tuple(purpose), tuple(sensitivity))
-        name = records.record_consent(
-            o.ledger, o.at.governance.parties, scope, granted=not withheld, grantor=grantor, authority=authority,
-            document=document, since=since.date(), until=until.date(), by=by,
-        )  # fmt: skip
+        with o.logged("consent.record", "consent", by) as going:
+            going.object = name = records.record_consent(
+                o.ledger, o.at.governance.parties, scope, granted=not withheld, grantor=grantor, authority=authority,
+                document=document, since=since.date(), until=until.date(), by=by,
+            )  # fmt: skip
+            going.decision = "withheld" if withheld else "granted"
     known = _known(o.at.home, person)
     text = f"consent {name} is on record"
     if known is False:
@@ -119,8 +126,9 @@ def withdraw(
     \b
     Example: kith consent withdraw 9f2c41d07ab3e655 --on 2026-11-21 --by r_ode
     """
-    with opened(home) as o:
+    with opened(home) as o, o.logged("consent.withdraw", consent, by) as going:
         name = records.withdraw_consent(o.ledger, o.at.governance.parties, consent, on=on.date(), by=by)
+        going.decision = "withdrawn"
     answer({"withdrawal": name}, text=f"withdrawn, as {name}", as_json=as_json)
 
 
@@ -181,10 +189,11 @@ def add(
     """
     with opened(home) as o:
         scope = records.Scope(person, tuple(recipient), tuple(purpose), tuple(sensitivity))
-        name = records.add_override(
-            o.ledger, o.at.governance.parties, scope, basis=basis, evidence=evidence, until=until.date(), by=by,
-            notify_family=notify_family, why_not_notified=why_not_notified,
-        )  # fmt: skip
+        with o.logged("override.add", "override", by, reason=basis) as going:
+            going.object = name = records.add_override(
+                o.ledger, o.at.governance.parties, scope, basis=basis, evidence=evidence, until=until.date(), by=by,
+                notify_family=notify_family, why_not_notified=why_not_notified,
+            )  # fmt: skip
     text = f"override {name} waits for a second person: kith override review {name} --by OFFICER --agree"
     answer({"override": name}, text=text, as_json=as_json)
 
@@ -202,8 +211,9 @@ def review(
     \b
     Example: kith override review 3b1d90aa52c7f014 --by k_lind --agree
     """
-    with opened(home) as o:
+    with opened(home) as o, o.logged("override.review", override, by) as going:
         records.review_override(o.ledger, o.at.governance.parties, override, agreed=agree, by=by)
+        going.decision = "agreed" if agree else "refused"
     answer({"override": override, "agreed": agree}, text="agreed" if agree else "refused", as_json=as_json)
 
 

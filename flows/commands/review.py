@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from flows.commands.rows import OpenHome, opened
 from flows.terminal import HERE, HomeOption, JsonOption, answer, table
 from linkage.register import Judgement, Verdict
 from standard.errors import JudgementError, PublishError
+from store.audit_log import Event, Intent, intent
 
 app = typer.Typer(
     help="Pairs that no rule may decide: look at them, say whether they are one person, take it back. "
@@ -168,11 +169,12 @@ def decide(
             reason = next(
                 (p.reason for p in queue(now.links, now.judgements) if {p.record_l, p.record_r} == set(pair)), None
             )
-            said = _said(
-                record_judgement(
+            with _logged(now, "judgement", who, str(verdict)) as going:
+                made = record_judgement(
                     now.at.ledger, pair, verdict, who=who, why=why, authority=authority, need=need, reason=reason
                 )
-            )
+                going.object, going.decision = str(made.judgement_id), str(made.state)
+            said = _said(made)
     lines = [_stands(said) if not preview else _needs(need.persons, need.because), _effect_text(effect)]
     answer({"judgement": said, "effect": effect}, text="\n".join(lines), as_json=as_json)
 
@@ -205,8 +207,17 @@ def undo(
             )
         others = [j for j in now.judgements if j is not found]
         effect = _effect(now, judgements_in_force(others), found.pair)
-        said = _said(found if preview else withdraw_judgement(now.at.ledger, judgement_id, who=_reviewer(by), why=why))
+        if not preview:
+            with _logged(now, "judgement.undo", _reviewer(by)) as going:
+                found = withdraw_judgement(now.at.ledger, judgement_id, who=_reviewer(by), why=why)
+                going.object, going.decision = str(judgement_id), str(found.state)
+        said = _said(found)
     answer({"judgement": said, "effect": effect}, text=f"{_stands(said)}\n{_effect_text(effect)}", as_json=as_json)
+
+
+def _logged(now: Reviewing, action: str, who: str, verdict: str = "") -> AbstractContextManager[Intent]:
+    """The mentions themselves do not stand in the audit log: the judgement's number leads to them."""
+    return intent(now.at.home, Event(action, "judgement", who, role="reviewer", reason=verdict))
 
 
 def _reviewer(by: str | None) -> str:

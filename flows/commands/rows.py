@@ -15,6 +15,7 @@ from flows.settings import agency_folders, load_agency_of, load_settings, open_h
 from flows.terminal import HERE, Commands, HomeOption, JsonOption, answer, home_at, table
 from mappings.declarations import Feed
 from standard.errors import ExtractError
+from store.audit_log import Event, intent, operator
 from store.home import Home
 from store.ledger import Ledger, extract
 from store.runs import hold_home
@@ -136,7 +137,9 @@ def release_row(
     from expectations.retry import release_row as release
 
     with opened(home) as at, hold_home(at.home):
-        release(at.home, at.ledger, at.feed_of(extract_id), extract_id=extract_id, record=record, who=who, why=why)
+        feed = at.feed_of(extract_id)
+        with intent(at.home, Event("quarantine.release", f"{extract_id}:{record}", operator())):
+            release(at.home, at.ledger, feed, extract_id=extract_id, record=record, who=who, why=why)
     answer({"released": [extract_id, record]}, text="released; the next run publishes it", as_json=as_json)
 
 
