@@ -12,13 +12,12 @@ import duckdb
 from record.classes import column_classes
 from releases.measures.compile import needs
 from releases.measures.declarations import Event, Measure
+from releases.pseudonyms import FURTHEST
 from standard.errors import PublishError
 from store.home import quoted
 
 MIN_CELL = 11
 """Counts below it are not shown where no agreement says otherwise."""
-MOST_SHIFTED = 182
-"""Most days by which a release shifts dates, where its manifest does not say."""
 
 
 class Tables(Protocol):
@@ -59,21 +58,28 @@ class Source:
                 person were shifted and others were not.
         """
         needed = needs(measure, events, tuple(by))
-        ways: dict[str, str] = {}
         for table, columns in sorted(needed.items()):
-            here = self.columns.get(table, {})
-            absent = sorted(column for column in columns if column not in here)
+            absent = sorted(columns - set(self.columns.get(table, {})))
             if absent:
                 raise self._wrong(measure, f"{table}.{absent[0]} is not in it", _list_of(needed))
-            for column in sorted(column for column in columns if _is_date(table, column)):
-                if here[column] != "DATE":
-                    raise self._wrong(
-                        measure, f"{table}.{column} is there as {here[column].lower()}, not as a day", _ASK
-                    )
-                ways[self.treated.get(f"{table}.{column}", "as they are")] = f"{table}.{column}"
+        days = [(t, c) for t, columns in sorted(needed.items()) for c in sorted(columns) if _is_date(t, c)]
+        self._require_days(measure, days)
+        for rows in (rows for name in measure.events for rows in events[name].rows if rows.through):
+            if "shifted" in {self.treated.get(f"{rows.table}.{column}") for column in needed[rows.table]}:
+                what = f"the days of {rows.table} were shifted by the {rows.through}, not by the person"
+                raise self._wrong(measure, what, "ask for them as they are")
+
+    def _require_days(self, measure: Measure, days: Iterable[tuple[str, str]]) -> None:
+        """Refuses what is no day, and days that do not lie on one clock."""
+        ways: dict[str, str] = {}
+        for table, column in days:
+            kind, name = self.columns[table][column], f"{table}.{column}"
+            if kind != "DATE":
+                raise self._wrong(measure, f"{name} is there as {kind.lower()}, not as a day", _ASK)
+            ways[self.treated.get(name, "as it is")] = name
         if len(ways) > 1:
-            told = ", ".join(f"{column} {way}" for way, column in sorted(ways.items()))
-            raise self._wrong(measure, f"its dates do not fit together: {told}", _ASK)
+            told = ", ".join(f"{name} {way}" for way, name in sorted(ways.items()))
+            raise self._wrong(measure, f"its days do not fit together: {told}", _ASK)
 
     def _wrong(self, measure: Measure, what: str, mend: str) -> PublishError:
         return PublishError(f"{measure.measure} cannot be asked of {self.name}: {what}", where=self.name, mend=mend)
@@ -82,13 +88,14 @@ class Source:
         """Table -> the first and last day that every agency of it tells of; tables without a row are left out.
 
         The first is that of the agency whose events begin last, the last that of the agency that was heard last the
-        longest ago: nobody is taken as watched whom one of them could not see.
+        longest ago: nobody is taken as watched whom one of them could not see. Of shifted days both are known to within
+        twice the furthest shift only, that of the person and that of the last event, and so are taken narrowly.
         """
+        aside = timedelta(days=2 * self.shifted_by)
         days: dict[str, tuple[date, date]] = {}
         for rows in (rows for event in events for rows in event.rows):
             spoke = self._spoke(rows.table, rows.on)
             if spoke:
-                aside = timedelta(days=self.shifted_by)
                 first, last = max(s[0] for s in spoke) + aside, min(s[1] for s in spoke) - aside
                 before = days.get(rows.table, (first, last))
                 days[rows.table] = (min(first, before[0]), max(last, before[1]))
@@ -137,7 +144,7 @@ def source_of(tables: Tables, *, min_cell: int | None = None) -> Source:
     return Source(
         str(manifest.get("release_id") or manifest["snapshot_id"]), con, columns, told,
         int(manifest.get("min_cell") or MIN_CELL) if min_cell is None else min_cell, treated,
-        int(manifest.get("shifted_by", MOST_SHIFTED)) if "shifted" in treated.values() else 0,
+        FURTHEST if "shifted" in treated.values() else 0,
     )  # fmt: skip
 
 
