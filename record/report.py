@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from record import charts, figures
+from record.contradictions import count_contradictions
 from record.figures import DISPOSITIONS, Late
 from record.snapshot import Snapshot, current_snapshot
 from store.home import Home, written_whole
@@ -112,7 +113,7 @@ def _published_by(ledger: Ledger, snapshot: Snapshot, run_id: str) -> bool:
 
 def _of_snapshot(home: Home, snapshot: Snapshot | None) -> dict[str, Any]:
     if snapshot is None:
-        return {"overlap": None, "groups": [], "withheld": [], "withheld_reasons": [], "shared": 0}
+        return {"overlap": None, "groups": [], "withheld": [], "withheld_reasons": [], "shared": 0, "contradicted": []}
     overlap = figures.overlap(snapshot, temp=home.record)
     most = max((persons for _, persons in overlap.groups), default=0)
     groups = [
@@ -129,6 +130,7 @@ def _of_snapshot(home: Home, snapshot: Snapshot | None) -> dict[str, Any]:
         "shared": sum(persons for group, persons in overlap.groups if len(group) > 1),
         "withheld_reasons": sorted({reason for reasons in by_entity.values() for reason in reasons}),
         "withheld": sorted(by_entity.items()),
+        "contradicted": count_contradictions(snapshot, temp=home.record),
     }  # fmt: skip
 
 
