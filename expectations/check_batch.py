@@ -25,6 +25,7 @@ from standard.errors import AccountError, ExtractError
 from store.extracts import Batch, Checked, Disposition, FileFinding, Holds, Severity
 from store.home import connect, literal, written_whole
 from store.ledger import Ledger
+from store.seal_index import SealIndex
 from store.state import Rules, read_missing, withdraws_too_much
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ def rules_of(feed: Feed) -> Rules:
 
 def check_batch(
     batch: Batch, feed: Feed, *, states: States, ledger: Ledger, overrule: frozenset[str] = frozenset(),
-    judge: Judge = judge_here,
+    judge: Judge = judge_here, seals: SealIndex | None = None,
 ) -> Checked:  # fmt: skip
     """Checks a mapped batch and writes `rows.parquet`, `findings.parquet` and `validation.json` beside it.
 
@@ -97,6 +98,7 @@ def check_batch(
         ledger: For the orders that stand and for newer extracts of the feed.
         overrule: Reasons for holding the file (`mass_withdrawal`, `error_limit`, ...) that a person has set aside.
         judge: Where Great Expectations works; its verdicts are waited for before this ends.
+        seals: What orders on record mean; rows that are meant are withheld.
 
     Returns:
         The dispositions counted; accepted + quarantined + duplicate + withheld = received.
@@ -110,6 +112,7 @@ def check_batch(
     standing = dispositions.read_standing(ledger, extract, batch.folder.parent)
     with _told_without_values(batch), connect(temp=batch.folder / ".spill") as con:
         dispositions.open_batch(con, batch, feed, states)
+        dispositions.withhold_sealed(con, extract, feed, seals)
         batch = _compared(con, batch, feed, before)
         held = batch.hold if batch.hold not in overrule else None
         if held == "unlisted":

@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
 
+from expectations.bearing import defined_by, tokens_of
 from expectations.compile import Outcome, number_sql
 from expectations.relation import in_terms_sql, sql_of, value_sql
 from expectations.suites import Check
@@ -20,6 +21,7 @@ from store.extracts import Batch, Extract, Holds, Severity, Status
 from store.home import literal, quoted
 from store.ledger import Ledger, code_pending, order_
 from store.ledger import extract as extracts
+from store.seal_index import EXPUNGED, SealIndex, matched_sql
 from store.state import open_batch as open_mapped
 from store.state import open_state
 
@@ -228,6 +230,35 @@ def withhold_orders(con: duckdb.DuckDBPyConnection, extract: Extract, feed: Feed
         )  # fmt: skip
 
 
+def withhold_sealed(con: duckdb.DuckDBPyConnection, extract: Extract, feed: Feed, seals: SealIndex | None) -> None:
+    """Rows that an order on record means are withheld before anything else is asked of them.
+
+    They stand in the table `sealed` (`_record, reason`). The things whose own rows they are (a case, a charge) go into
+    the register of orders, so that what hangs on them is withheld, too. Nothing of it was published: no order arrives.
+    """
+    con.execute(
+        f"CREATE TEMP TABLE sealed AS SELECT _record, '{EXPUNGED}' AS reason FROM mapped WHERE _action = '{EXPUNGED}'"
+    )
+    if seals is not None:
+        tokens = tokens_of(extract.agency, feed)
+        unread = "(SELECT _record, raw_key AS _key FROM unreadable)"
+        for rows, names in (("in_terms", tokens), (unread, tokens[:1])):
+            meant = matched_sql(con, seals, rows, names, row="_record")
+            con.execute(
+                f"INSERT INTO sealed SELECT row, min(reason) FROM {meant}"
+                " WHERE row NOT IN (SELECT _record FROM sealed) GROUP BY row"
+            )
+        for _, text in defined_by(extract.agency, feed):
+            con.execute(
+                f"INSERT INTO orders SELECT DISTINCT {text}, sealed.reason, false FROM in_terms JOIN sealed"
+                f" USING (_record) WHERE {text} IS NOT NULL"
+            )
+    con.execute(
+        "UPDATE fate SET disposition = 'withheld', reason = sealed.reason FROM sealed"
+        " WHERE fate._record = sealed._record"
+    )
+
+
 def reference_sql(agency: str, rule: Withhold) -> str:
     """The reference a withholding rule covers, as SQL over elements."""
     return f"{literal(agency + '/')} || {value_sql(rule.covers)}"
@@ -313,8 +344,14 @@ def content_errors(con: duckdb.DuckDBPyConnection) -> int:
 
 
 def hold_all(con: duckdb.DuckDBPyConnection, why: str) -> None:
-    """Quarantines every row of a held file, whatever else was found of it; orders it brings are not taken up."""
-    con.execute(f"UPDATE fate SET disposition = 'quarantined', reason = {literal(why)}")
+    """Quarantines every row of a held file, whatever else was found of it; orders it brings are not taken up.
+
+    A row that an order on record means stays withheld: quarantine shows rows, and people release them.
+    """
+    con.execute(
+        f"UPDATE fate SET disposition = 'quarantined', reason = {literal(why)}"
+        " WHERE _record NOT IN (SELECT _record FROM sealed)"
+    )
     con.execute("DELETE FROM orders")
 
 

@@ -9,19 +9,20 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
+from expectations.bearing import tokens_of
 from expectations.check_batch import rules_of
-from expectations.relation import in_terms_sql, value_sql
+from expectations.relation import in_terms_sql
 from expectations.retry import open_extract, states_of
 from mappings.compile import install_macros
 from mappings.declarations import Feed
 from mappings.load import Agency
 from standard.errors import ExtractError
-from standard.schema import entities
 from store.accounts import read_moves, rows_now_sql
 from store.extracts import Status
 from store.home import Home, connect, literal, written_whole
 from store.ledger import Ledger, order_, run
 from store.ledger import extract as extracts
+from store.seal_index import matched_sql, read_index
 from store.state import fold, rows_sql
 
 _FOLDED = (Status.LOADED, Status.LOADED_LATE, Status.SUPERSEDED)
@@ -102,8 +103,12 @@ def _write(home: Home, ledger: Ledger, agency: Agency, feed: Feed, state: Path, 
         of_agency = states_of(home, ledger)
         rows = in_terms_sql(feed, rows_sql(state), as_of=today, state_of=lambda name: of_agency(agency.agency, name))
         con.execute("CREATE TEMP TABLE sealed AS SELECT unnest($refs::VARCHAR[]) AS ref", {"refs": sealed})
-        free = " AND ".join(f"coalesce({ref} NOT IN (FROM sealed), true)" for ref in _references(agency, feed))
-        shown = f"SELECT own.* EXCLUDE (as_of{_lookups(feed)}) FROM {rows} own WHERE {free or 'true'} ORDER BY _key"
+        tokens = tokens_of(agency.agency, feed)
+        free = " AND ".join(f"coalesce({text} NOT IN (FROM sealed), true)" for _, text in tokens)
+        if (seals := read_index(ledger, home.keys, on=today)) is not None:
+            con.execute(f"CREATE TEMP VIEW in_terms AS SELECT * FROM {rows}")
+            free += f" AND _key NOT IN (SELECT row FROM {matched_sql(con, seals, 'in_terms', tokens, row='_key')})"
+        shown = f"SELECT own.* EXCLUDE (as_of{_lookups(feed)}) FROM {rows} own WHERE {free} ORDER BY _key"
         form = "FORMAT csv, HEADER" if into.suffix.lower() == ".csv" else "FORMAT parquet, COMPRESSION zstd"
         con.execute(f"COPY ({shown}) TO {literal(part)} ({form})")
         count = con.execute(f"SELECT count(*) FROM ({shown})").fetchall()
@@ -113,17 +118,3 @@ def _write(home: Home, ledger: Ledger, agency: Agency, feed: Feed, state: Path, 
 
 def _lookups(feed: Feed) -> str:
     return "".join(f', "{alias}"' for alias in feed.lookups)
-
-
-def _references(agency: Agency, feed: Feed) -> list[str]:
-    """Every reference that a row of the feed bears, as SQL over elements: those of entities, and what orders cover."""
-    templates = [rule.covers for rule in feed.withhold]
-    for entity, rows in feed.entities.items():
-        columns = entities()[entity].columns
-        templates += [
-            given
-            for row in rows
-            for column, given in row.items()
-            if column != "when" and columns[column].type == "reference" and "{" in given
-        ]
-    return [f"({literal(agency.agency + '/')} || {value_sql(text)})" for text in dict.fromkeys(templates)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -29,6 +30,7 @@ from store.home import Home, connect, literal, quoted
 from store.landing import Landing, read_extract
 from store.ledger import Ledger, account
 from store.ledger import extract as extracts
+from store.seal_index import read_index
 from store.state import current_state, fold, next_state_path, open_state, put_in_force
 
 _LOADED = (Status.LOADED, Status.LOADED_LATE)
@@ -117,6 +119,8 @@ def _retry(home: Home, ledger: Ledger, extract_id: str, feed: Feed) -> int:
 
 def _judge_again(con: duckdb.DuckDBPyConnection, home: Home, ledger: Ledger, batch: Batch, feed: Feed) -> None:
     standing = dispositions.read_standing(ledger, batch.extract, batch.folder.parent)
+    seals = read_index(ledger, home.keys, on=datetime.now(UTC).date())
+    dispositions.withhold_sealed(con, batch.extract, feed, seals)
     dispositions.withhold_orders(con, batch.extract, feed, standing)
     dispositions.quarantine_unknown_deletes(con)
     dispositions.quarantine_orphans(con, batch.extract, feed, states_of(home, ledger))

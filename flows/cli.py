@@ -28,6 +28,7 @@ from flows.commands import (
     review,
     rows,
     run,
+    seal,
     setup,
     state,
 )
@@ -61,6 +62,7 @@ app.add_typer(consent.app, name="consent")
 app.add_typer(consent.override_app, name="override")
 app.add_typer(audit.app, name="audit")
 app.add_typer(measures.app, name="measure")
+app.add_typer(seal.app, name="seal")
 app.add_typer(review.app, name="review")
 app.add_typer(receipt.app, name="receipt")
 app.add_typer(receipt.pgp_app, name="pgp")

@@ -12,7 +12,7 @@ from expectations.check_batch import check_batch, rules_of
 from expectations.fingerprint import fingerprint_of
 from expectations.retry import clear_superseded, retry_quarantined, states_of
 from flows.fetching import needs, processing_order
-from flows.governed import NO_AGREEMENT, why_not_loaded
+from flows.governed import NO_AGREEMENT, day_of, why_not_loaded
 from flows.run import Night
 from mappings.declarations import Feed
 from mappings.load import Agency
@@ -25,6 +25,7 @@ from store.home import literal
 from store.landing import Landing, read_extract
 from store.ledger import extract as extracts
 from store.runs import Stage, stage_of
+from store.seal_index import SealIndex, read_index
 from store.state import fold, next_state_path, put_in_force
 
 log = logging.getLogger(__name__)
@@ -172,7 +173,7 @@ def _check(night: Night, feed: Feed, batch: Batch) -> Status:
     extract = batch.extract
     with _stage(night, "check", extract) as going:
         states = states_of(night.home, night.ledger)
-        checked = check_batch(batch, feed, states=states, ledger=night.ledger, judge=night.judge)
+        checked = check_batch(batch, feed, states=states, ledger=night.ledger, judge=night.judge, seals=seals_of(night))
         status, reason = checked.status
         with night.ledger.writing() as connection:
             write_accounts(connection, checked)
@@ -184,6 +185,11 @@ def _check(night: Night, feed: Feed, batch: Batch) -> Status:
         night.held.append(extract.extract_id)
     night.progress(f"{extract.agency} {extract.feed}: {_line(checked)}")
     return status
+
+
+def seals_of(night: Night) -> SealIndex | None:
+    """What the orders in force on the night's day mean."""
+    return read_index(night.ledger, night.home.keys, on=day_of(night.settings, night.now))
 
 
 def _line(checked: Checked) -> str:

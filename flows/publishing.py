@@ -25,6 +25,7 @@ from expectations.restrictions import restricted_references
 from flows.governed import governance_lines, versions_of
 from flows.lay_out_home import IDENTITY_SECRET
 from flows.run import Night
+from flows.sealing import INDEX, enforce_seals
 from flows.standing import late_feeds
 from flows.status import all_outdated, older_declarations
 from linkage.entities import people_from_entities
@@ -48,8 +49,6 @@ PROTECTED = "protected.parquet"
 """Beside the people: the mentions of which two persons must judge (record_id, reason)."""
 LINKS_VERSION = "links"
 """The manifest's name for the folder below links/ whose persons a snapshot shows."""
-INDEX = "index"
-"""The folder below links/ of what linkage keeps between runs (linkage.index); it can be removed at any time."""
 _DONE = "done.json"
 """Written last into a folder of links: with it the folder is whole, and is taken again where nothing changed."""
 
@@ -79,6 +78,9 @@ def link(night: Night) -> None:
     work = clear_work(night.home)
     with stage_of(night.ledger, night.run.run_id, "project") as going:
         entities = project_entities(night.agencies, states, work / "entities")
+        if enforce_seals(night, entities, temp=work):
+            states = _states_in_force(night)
+            entities = project_entities(night.agencies, states, work / "entities")
         restricted = restricted_references(night.agencies, states, as_of=_today(night), temp=work)
         going.rows = len(states)
     with stage_of(night.ledger, night.run.run_id, "link") as going:

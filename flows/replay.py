@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,9 +27,11 @@ from standard.errors import ExtractError
 from store.extracts import Status
 from store.home import Home, clear_leftovers, connect, written_whole
 from store.landing import Landing
-from store.ledger import Ledger, open_ledger, order_, packed, received, row_move, run
+from store.ledger import Ledger, account, open_ledger, order_, packed, received, row_move, run
 from store.ledger import extract as extracts
+from store.registers import seal_act, seal_mark, seal_order
 from store.runs import Run
+from store.seal_index import EXPUNGED
 from store.take_over import NOTE, WORKPLACES, note_of, remove_workplace
 
 _RELEASED = "released"
@@ -45,6 +47,10 @@ class Workplace(Home):
     @property
     def landing(self) -> Path:
         return self.of.landing
+
+    @property
+    def keys(self) -> Path:
+        return self.of.keys
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,8 @@ class _Past:
     """Moves of rows that a person released."""
     orders: Sequence[Row]
     """The agency's orders in the register."""
+    seals: Mapping[sa.Table, Sequence[Row]]
+    """The orders written down by hand, what became of them, and what they mean."""
 
 
 @contextmanager
@@ -127,8 +135,10 @@ def _read_past(ledger: Ledger, agency: Agency) -> _Past:
     unopened = sa.select(packed.c.extract_id).where(
         packed.c.extract_id == extracts.c.extract_id, packed.c.sha256 == extracts.c.sha256
     )
+    expunged = sa.exists().where(account.c.extract_id == extracts.c.extract_id, account.c.reason == EXPUNGED)
     came = (
-        sa.select(extracts, run.c.started_at).join(received, received.c.extract_id == extracts.c.extract_id)
+        sa.select(extracts, run.c.started_at, expunged.label("expunged"))
+        .join(received, received.c.extract_id == extracts.c.extract_id)
         .join(run, run.c.run_id == extracts.c.run_id, isouter=True)
         .where(extracts.c.agency == agency.agency, extracts.c.feed.in_(agency.feeds))
         .where(extracts.c.status.not_in(left_out), ~sa.exists(unopened)).order_by(run.c.fence, extracts.c.seq)
@@ -146,19 +156,22 @@ def _read_past(ledger: Ledger, agency: Agency) -> _Past:
         rows = connection.execute(came).all()
         releases = connection.execute(released.order_by(row_move.c.move_id)).all()
         orders = connection.execute(ordered).all()
+        seals = {table: connection.execute(table.select()).all() for table in (seal_order, seal_act, seal_mark)}
     if not rows:
         raise ExtractError(
             f"nothing of {agency.agency} has been loaded yet", where="the ledger",
             mend="take in what it sent with: kith run",
         )  # fmt: skip
     arrivals = [(began or "", list(of_run)) for began, of_run in groupby(rows, key=lambda row: row.started_at)]
-    return _Past(arrivals, releases, orders)
+    return _Past(arrivals, releases, orders, seals)
 
 
 def _require_landed(home: Home, past: _Past) -> None:
     landing = Landing(home.landing)
     rows = [row for _, of_run in past.arrivals for row in of_run]
-    missing = [row for row in rows if not landing.path_of(row.sha256).is_file()]
+    # The file of an expunged row was removed on purpose: its other rows are taken as they were mapped.
+    kept = [row for row in rows if not row.expunged]
+    missing = [row for row in kept if not landing.path_of(row.sha256).is_file()]
     if missing:
         raise ExtractError(
             f"{len(missing):,} of {len(rows):,} landed extracts are missing",
@@ -175,6 +188,7 @@ def _made_of(agency: Agency, past: _Past, anew: frozenset[str]) -> str:
         sorted(anew),
         [row.move_id for row in past.releases],
         sorted((row.ref, row.reason, row.lifted_at or "") for row in past.orders),
+        [[len(rows) for rows in past.seals.values()], [row.mark_id for row in past.seals[seal_mark]]],
     ]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
@@ -219,6 +233,9 @@ def _place_foreign_orders(own: Ledger, past: _Past) -> None:
             same = order_.select().where(order_.c.ref == row.ref, order_.c.reason == row.reason)
             if row.since_extract not in brought and connection.execute(same).first() is None:
                 connection.execute(order_.insert().values(**row._mapping))
+        for table, rows in past.seals.items():
+            if rows and connection.execute(sa.select(table).limit(1)).first() is None:
+                connection.execute(table.insert(), [dict(row._mapping) for row in rows])
 
 
 def _lift(own: Ledger, lifted: Sequence[Row]) -> None:
@@ -239,7 +256,7 @@ def _place(night: Night, home: Home, agency: Agency, rows: Sequence[Row], anew: 
             # What a manifest says of a file may have come after it: such a file waits for its manifest again.
             same = row.declarations == prints[row.feed] and not agency.feeds[row.feed].manifest
             again = {"status": str(Status.LANDED), "declarations": None}
-            if same and row.feed not in anew:
+            if row.expunged or (same and row.feed not in anew):
                 _take_mapped(home.batches / row.extract_id, night.home.batches / row.extract_id)
                 again = {"status": str(Status.MAPPED), "declarations": row.declarations}
             values = {column.name: getattr(row, column.name) for column in extracts.columns}

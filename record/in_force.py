@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
+from standard.schema import DEFINED_BY as DEFINED_BY
 from standard.schema import Entity, entities
 from store.home import connect, literal, quoted
 
@@ -19,16 +20,6 @@ PERSON_PARTNERS = {
     "perpetrator_ref": "perpetrator_id",
 }
 """Reference columns that name a person, and the column of the record that holds the person id beside each."""
-
-DEFINED_BY = {
-    "case_ref": "case",
-    "report_ref": "cw_report",
-    "charge_ref": "charge",
-    "removal_ref": "removal",
-    "plan_ref": "plan",
-    "worker_ref": "worker",
-}
-"""Reference columns that name something other than a person, and the entity whose rows that something is."""
 
 CONTAINERS = ("case_ref", "report_ref")
 """References to what people take part in."""

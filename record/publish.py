@@ -47,6 +47,7 @@ from standard.schema import entities as all_entities
 from store import ledger as tables
 from store.home import Home, literal, quoted, sync
 from store.ledger import Ledger, now
+from store.registers import seal_act
 
 log = logging.getLogger(__name__)
 
@@ -346,6 +347,22 @@ def _write_events(connection: sa.Connection, path: Path, common: Mapping[str, st
                 connection.exec_driver_sql(str(insert), rows)
 
 
+def _last_order(connection: sa.Connection) -> str:
+    """When an order now in force arrived last; before all times where none did."""
+    o, a = tables.order_, seal_act
+    last = connection.execute(sa.select(sa.func.max(o.c.recorded_at)).where(o.c.arrived, o.c.lifted_at.is_(None)))
+    by_hand = connection.execute(sa.select(sa.func.max(a.c.at)).where(a.c.act == "applied"))
+    return max(last.scalar() or "", by_hand.scalar() or "")
+
+
+def order_arrived_since(ledger: Ledger, snapshot_id: str | None) -> bool:
+    """Whether an order arrived after a snapshot was published."""
+    s = tables.snapshot
+    with ledger.reading() as connection:
+        at = connection.execute(sa.select(s.c.published_at).where(s.c.snapshot_id == snapshot_id)).scalar()
+        return at is not None and _last_order(connection) >= str(at)
+
+
 def withdraw_sealed(home: Home, ledger: Ledger) -> list[str]:
     """Removes the tables of earlier snapshots that were published before an order now in force arrived.
 
@@ -354,12 +371,11 @@ def withdraw_sealed(home: Home, ledger: Ledger) -> list[str]:
     Returns:
         The ids of the snapshots whose tables are gone.
     """
-    s, o = tables.snapshot, tables.order_
+    s = tables.snapshot
     newest = newest_published(ledger)
     with ledger.reading() as connection:
-        last = connection.execute(sa.select(sa.func.max(o.c.recorded_at)).where(o.c.arrived, o.c.lifted_at.is_(None)))
-        order_at = last.scalar()
-        earlier = sa.select(s.c.snapshot_id).where(s.c.published_at <= (order_at or ""), s.c.snapshot_id != newest)
+        order_at = _last_order(connection)
+        earlier = sa.select(s.c.snapshot_id).where(s.c.published_at <= order_at, s.c.snapshot_id != newest)
         withdrawn = list(connection.execute(earlier.order_by(s.c.snapshot_id)).scalars())
     for snapshot_id in withdrawn:
         for path in snapshot_folder(home, snapshot_id).iterdir():

@@ -25,12 +25,18 @@ from standard.schema import Entity, entities
 from store import ledger as tables
 from store.home import literal, quoted
 from store.ledger import Ledger
+from store.seal_index import EXPUNGED, expunged_containers
 
 REFERENCE_SCHEMA = pa.schema([("ref", pa.string()), ("reason", pa.string())])
 """A table of references to withhold: ref `agency/table/key`, reason as the feed's `withhold` rule names it."""
 
 EXISTENCE_ONLY = ("person", "consent")
 """Entities that stay where a consent is withheld: that the agency knows the person, and the decision itself."""
+
+PLACE = "(e.agency_id || '/' || e.feed)"
+"""SQL of the feed of an entity's row `e`, as an order names it."""
+ROW = f"({PLACE} || '/' || e.source_key)"
+"""SQL of the row itself, as an order names it."""
 
 WITHHELD_CLASSES = ("confidential_address",)
 """Columns of these classes keep their rows but are published empty."""
@@ -52,7 +58,11 @@ class Withholding:
 
 
 def orders_in_force(ledger: Ledger) -> pa.Table:
-    """The references that the register of orders covers now: ref, reason."""
+    """The references that the register of orders covers now: ref, reason.
+
+    Of a case that was expunged nothing but its mark is left: it stands as `agency/table/#mark`, so that persons who
+    were known through it alone stay hidden.
+    """
     order = tables.order_
     query = (
         sa.select(order.c.ref, sa.func.min(order.c.reason))
@@ -61,7 +71,8 @@ def orders_in_force(ledger: Ledger) -> pa.Table:
         .order_by(order.c.ref)
     )
     with ledger.reading() as connection:
-        found = connection.execute(query).all()
+        found = [(str(ref), str(reason)) for ref, reason in connection.execute(query)]
+        found += [(f"{place}/#{mark}", EXPUNGED) for place, mark in expunged_containers(connection)]
     return pa.table([[row[0] for row in found], [row[1] for row in found]], schema=REFERENCE_SCHEMA)
 
 
@@ -83,6 +94,17 @@ def entities_to_link(
     _withhold_wholly(con, orders, restricted)
     _judge_rows(con)
     return {name: f"visible.{quoted(name)}" for name in READ}
+
+
+def judge_by_orders(con: duckdb.DuckDBPyConnection, orders: pa.Table) -> None:
+    """Makes `withheld` and the views `judged.<entity>` of what these orders alone withhold; after `attach_in_force`.
+
+    Args:
+        con: A connection with the views of `attach_in_force`.
+        orders: ref, reason.
+    """
+    _withhold_wholly(con, orders, REFERENCE_SCHEMA.empty_table())
+    _judge_rows(con)
 
 
 def protected_sql(people: Path) -> str:
@@ -248,6 +270,10 @@ def _owned_rules() -> list[str]:
             for by in bearing_references(entity)
             if by != reference
         ]
+        rules.append(
+            f"""SELECT e.{reference}, min(w.reason), bool_or(w.lasting)
+                FROM in_force.{quoted(name)} e JOIN withheld w ON w.ref = {ROW} GROUP BY 1"""
+        )
     return rules
 
 
@@ -265,21 +291,28 @@ def _apply_until_stable(con: duckdb.DuckDBPyConnection, rules: list[str], *, who
 def _judge_rows(con: duckdb.DuckDBPyConnection) -> None:
     """Views `judged.<entity>` with the reason of each row (NULL: published) and `visible.<entity>` of the others."""
     con.execute("CREATE SCHEMA judged; CREATE SCHEMA visible")
+    found = con.execute(r"SELECT DISTINCT regexp_extract(ref, '^[^/]*/[^/]*') FROM withheld WHERE lasting").fetchall()
+    places = [place for (place,) in found]
     for name, entity in entities().items():
         here = quoted(name)
-        con.execute(f"CREATE VIEW judged.{here} AS {_judged_sql(name, entity)}")
+        con.execute(f"CREATE VIEW judged.{here} AS {_judged_sql(name, entity, places)}")
         kinds = entity.stored_columns()
         hidden = ", ".join(f"CAST(NULL AS {kinds[c]}) AS {quoted(c)}" for c in hidden_columns(entity))
         star = f"* EXCLUDE (withheld){f' REPLACE ({hidden})' if hidden else ''}"
         con.execute(f"CREATE VIEW visible.{here} AS SELECT {star} FROM judged.{here} WHERE withheld IS NULL")
 
 
-def _judged_sql(name: str, entity: Entity) -> str:
+def _judged_sql(name: str, entity: Entity, places: list[str]) -> str:
+    """SQL of an entity's rows with why each is withheld; by its own key a row is where an order names its feed."""
     only_wholly = " AND {w}.wholly" if name in EXISTENCE_ONLY else ""
     joins, reasons = "", []
     for number, column in enumerate(bearing_references(entity)):
         joins += f" LEFT JOIN withheld w{number} ON w{number}.ref = e.{column}{only_wholly.format(w=f'w{number}')}"
         reasons.append(f"w{number}.reason")
+    if places:
+        named = f"{PLACE} IN ({', '.join(literal(place) for place in places)})"
+        joins += f" LEFT JOIN withheld own ON own.lasting AND own.ref = CASE WHEN {named} THEN {ROW} END"
+        reasons.append("own.reason")
     if "confidential" in entity.columns:
         reasons.append("CASE WHEN e.confidential THEN 'confidential' END")
     reason = f"coalesce({', '.join([*reasons, 'NULL'])})"

@@ -43,6 +43,16 @@ PROVENANCE: dict[str, tuple[str, str]] = {
 TRACING = ("source_key", "row_id", "extract_id", "record", "line")
 """Of these, the columns by which a row, and so the person, is found again at the agency or in another table."""
 
+DEFINED_BY = {
+    "case_ref": "case",
+    "report_ref": "cw_report",
+    "charge_ref": "charge",
+    "removal_ref": "removal",
+    "plan_ref": "plan",
+    "worker_ref": "worker",
+}
+"""Reference columns that name something other than a person, and the entity whose rows that something is."""
+
 
 class Column(Declared):
     """One column of an entity: its type, meaning, sensitivity class and, for codes, the set its values come from."""

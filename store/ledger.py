@@ -288,6 +288,7 @@ MIGRATIONS: list[Callable[[sa.Connection], None]] = [
     _for_receipts,
     make_registers,
     _making(notice),
+    make_registers,  # seals and retractions
 ]  # fmt: skip
 """Step n brings a ledger of version n-1 to version n; in a new ledger a step meets the tables in their newest form."""
 

@@ -1,4 +1,4 @@
-"""The registers of the control plane that are only ever added to: consents, overrides, what a release refused."""
+"""The registers of the control plane that are only ever added to: consents, overrides, refusals, seals, retractions."""
 
 from __future__ import annotations
 
@@ -66,6 +66,60 @@ decision_refused = sa.Table(
     sa.Column("flags", _TEXT, nullable=False),
     sa.Column("reason", _TEXT, nullable=False),
     sa.Column("cells", _INT, nullable=False),
+)
+
+seal_order = sa.Table(
+    "seal_order",
+    METADATA,  # a court's order that was written down by hand; what it covers stands in seal_mark
+    sa.Column("order_id", _TEXT, primary_key=True),
+    sa.Column("order_no", _TEXT, nullable=False),
+    sa.Column("court", _TEXT, nullable=False),
+    sa.Column("kind", _TEXT, nullable=False),  # seal | expunge | restrict
+    sa.Column("effective", _TEXT, nullable=False),
+    sa.Column("verify_by", _TEXT),
+    sa.Column("added_by", _TEXT, nullable=False),
+    sa.Column("added_at", _TEXT, nullable=False),
+)
+seal_act = sa.Table(
+    "seal_act",
+    METADATA,  # what became of an order
+    sa.Column("act_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("order_id", _TEXT, nullable=False, index=True),
+    sa.Column("act", _TEXT, nullable=False),  # approved | refused | lifted | proved
+    sa.Column("who", _TEXT, nullable=False),
+    sa.Column("at", _TEXT, nullable=False),
+    sa.Column("why", _TEXT, nullable=False),
+)
+seal_mark = sa.Table(
+    "seal_mark",
+    METADATA,  # the seal index (store.seal_index): keyed hashes, no key and no name
+    sa.Column("mark_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("mark", _TEXT, nullable=False, index=True),
+    sa.Column("exact", _TEXT),
+    sa.Column("place", _TEXT, nullable=False),  # agency/table
+    sa.Column("what", _TEXT, nullable=False),  # key | event | row | container
+    sa.Column("reason", _TEXT, nullable=False),
+    sa.Column("order_id", _TEXT, nullable=False, index=True),
+)
+retraction = sa.Table(
+    "retraction",
+    METADATA,  # a recipient who is told that what it received must go
+    sa.Column("notice_id", _TEXT, primary_key=True),
+    sa.Column("cause", _TEXT, nullable=False),  # order | consent
+    sa.Column("of", _TEXT, nullable=False, index=True),  # the order or the consent
+    sa.Column("recipient", _TEXT, nullable=False),
+    sa.Column("releases", _TEXT, nullable=False),  # ids, separated by blanks; empty: feeds back
+    sa.Column("answer_by", _TEXT, nullable=False),
+    sa.Column("written_at", _TEXT, nullable=False),
+)
+retraction_act = sa.Table(
+    "retraction_act",
+    METADATA,  # that it was sent, that it was answered
+    sa.Column("act_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("notice_id", _TEXT, nullable=False, index=True),
+    sa.Column("act", _TEXT, nullable=False),  # sent | acknowledged
+    sa.Column("who", _TEXT, nullable=False),
+    sa.Column("at", _TEXT, nullable=False),
 )
 
 
