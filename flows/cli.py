@@ -23,6 +23,7 @@ from flows.commands import (
     policy,
     reading,
     receipt,
+    release,
     relink,
     remap,
     review,
@@ -66,6 +67,7 @@ app.add_typer(seal.app, name="seal")
 app.add_typer(review.app, name="review")
 app.add_typer(receipt.app, name="receipt")
 app.add_typer(receipt.pgp_app, name="pgp")
+app.add_typer(release.app, name="release")
 
 
 def _say_version(asked: bool) -> None:

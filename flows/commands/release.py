@@ -1,0 +1,103 @@
+"""What goes out: `kith release POLICY`, `kith release list`, `verify`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from flows.commands.agreement import OnOption
+from flows.commands.consent import opened
+from flows.terminal import HERE, HomeOption, JsonOption, answer, table
+from releases.index import kept_releases
+from releases.reader import open_release
+from releases.release import make_release
+
+
+class _PolicyOrCommand(TyperGroup):
+    """`kith release POLICY` makes a release; `list` and the like are commands of their own."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in self.commands:
+            args = ["make", *args]
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=_PolicyOrCommand, no_args_is_help=True,
+    help="Make a release of the record by a policy: `kith release POLICY`; and look at those made.",
+)  # fmt: skip
+
+
+class Written(StrEnum):
+    """How the tables of a release are written."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+    DUCKDB = "duckdb"
+
+
+@app.command()
+def make(
+    policy: Annotated[str, typer.Argument(metavar="POLICY", help="Name of a policy in governance/policies/.")],
+    out: Annotated[Path | None, typer.Option(help="Folder in which the release's own is made.")] = None,
+    format_: Annotated[Written, typer.Option("--format", help="How its tables are written.")] = Written.PARQUET,
+    on: OnOption = None,
+    home: HomeOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Give out what a policy allows of the snapshot in force: tables, manifest, dictionary, codebook, agreement.
+
+    Nothing goes out unless the agreement is in force and the audit log and the register of disclosures tell of it.
+
+    \b
+    Example: kith release research --format csv
+    """
+    with opened(home, on) as o:
+        made = make_release(
+            o.at.home, o.ledger, o.at.governance, policy, at=datetime.now(UTC), day=o.at.day, into=out,
+            format_=format_.value,
+        )  # fmt: skip
+    rows = [{"table": name, "rows": told["rows"]} for name, told in made.manifest["tables"].items()]
+    value = {
+        "release": made.release_id,
+        "folder": str(made.folder),
+        "expires": made.manifest["expires"],
+        "tables": rows,
+    }
+    text = f"{made.release_id} in {made.folder}\n{table(rows)}\nto be used until {made.manifest['expires']}"
+    answer(value, text=text, as_json=as_json)
+
+
+@app.command("list")
+def list_releases(home: HomeOption = HERE, as_json: JsonOption = False) -> None:
+    """List every release that was given: to whom, by which policy, of which snapshot, and where it was written.
+
+    \b
+    Example: kith release list
+    """
+    with opened(home) as o:
+        names = ("release_id", "recipient", "policy", "agreement", "snapshot_id", "at", "path")
+        rows = [{name: kept.facts[name] for name in names} for kept in kept_releases(o.at.home)]
+    answer(rows, text=table(rows, empty="nothing was released yet"), as_json=as_json)
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a release; no home is needed.")],
+    key: Annotated[Path | None, typer.Option(help="The exchange's public key (`kith receipt key`).")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read every file of a release again and hold it against the manifest, and that against the exchange's key.
+
+    \b
+    Example: kith release verify research-20260330T080000Z --key exchange.pem
+    """
+    found = open_release(folder)
+    found.verify(public_key=key.read_text(encoding="ascii") if key else None)
+    says = "as it was released" + (" and signed" if key else "; who released it was not asked (--key)")
+    answer({"release": found.release_id, "signature": bool(key)}, text=f"{found.release_id} is {says}", as_json=as_json)
