@@ -15,6 +15,7 @@ from typing import Protocol
 import duckdb
 
 from expectations import dispositions
+from expectations.codes import pending_codes_sql
 from expectations.compile import Outcome, disagreements, run_checks
 from expectations.dispositions import Standing, States
 from expectations.history import HELD, damage_by_history
@@ -89,7 +90,7 @@ def check_batch(
     """Checks a mapped batch and writes `rows.parquet`, `findings.parquet` and `validation.json` beside it.
 
     Also written for the ledger: `orders.parquet` (`ref, reason, arrived`) and `pending.parquet`
-    (`element, value, rows`: codes no crosswalk knows). `store.accounts.write_accounts` takes all of them up.
+    (`element, scope, value, rows`: codes no crosswalk knows). `store.accounts.write_accounts` takes all of them up.
 
     Args:
         batch: The mapped rows.
@@ -229,7 +230,7 @@ def _finish(
     _copy(con, "SELECT _record, _line, _key, disposition, reason FROM fate ORDER BY _record", checked.rows)
     _copy(con, "SELECT * FROM findings ORDER BY _record, element, rule, code", checked.findings)
     _copy(con, "SELECT DISTINCT ref, reason, arrived FROM orders", batch.folder / "orders.parquet")
-    _copy(con, dispositions.pending_codes_sql(feed, standing.pending), batch.folder / "pending.parquet")
+    _copy(con, pending_codes_sql(con, feed, standing.pending), batch.folder / "pending.parquet")
     total = {kind: sum(n for (d, _), n in checked.counts.items() if d is kind) for kind in Disposition}
     log.info(
         "checked %s: %d received, %d accepted, %d quarantined, %d duplicate, %d withheld%s",

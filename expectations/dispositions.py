@@ -12,11 +12,13 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from expectations.bearing import defined_by, tokens_of
+from expectations.codes import columns_of
 from expectations.compile import Outcome, number_sql
 from expectations.relation import in_terms_sql, sql_of, value_sql
 from expectations.suites import Check
 from mappings.compile import install_macros
 from mappings.declarations import Feed, Reference, Withhold
+from mappings.scoped_codes import resolved_sql
 from store.extracts import Batch, Extract, Holds, Severity, Status
 from store.home import literal, quoted
 from store.ledger import Ledger, code_pending, order_
@@ -43,7 +45,7 @@ class Standing:
     reasons: Sequence[str]
     """The reason of each of them."""
     pending: Sequence[tuple[str, str]]
-    """(element, value): codes of the feed that wait for a crosswalk line."""
+    """(element, value): codes of the feed that wait for a crosswalk line, in whatever scope."""
     newer: Sequence[Path]
     """mapped.parquet (there or not yet) of the feed's extracts of a later day that wait to be loaded."""
 
@@ -76,21 +78,31 @@ def read_standing(ledger: Ledger, extract: Extract, batches: Path) -> Standing:
         return Standing(
             [ref for ref, _ in standing],
             [reason for _, reason in standing],
-            [(element, value) for element, value in pending],
+            sorted({(element, value) for element, value in pending}),
             [batches / extract_id / "mapped.parquet" for extract_id in newer],
         )
 
 
 def open_batch(con: duckdb.DuckDBPyConnection, batch: Batch, feed: Feed, states: States) -> None:
-    """Opens a batch: views `mapped`, `unreadable`, `state`, `in_terms` (mapped rows with all that SQL of the
-    declaration may name) and `state_in_terms` likewise, the table `fate` (a row for every received row, without a
-    disposition but for unreadable ones), the view `open_rows` of those without one, and the empty table `orders`."""
+    """Opens a batch.
+
+    Makes the views `mapped` (codes of another row's scope resolved), `unreadable`, `state`, `in_terms` (mapped rows and
+    all that SQL of the declaration may name), `state_in_terms` likewise, the table `fate` (a row for every received
+    row, without a disposition but for unreadable ones), the view `open_rows` of those without one, and the empty table
+    `orders`.
+    """
     install_macros(con, called_in=sql_of(feed))
     extract = batch.extract
     open_mapped(con, batch)
     open_state(con, batch, states(extract.agency, extract.feed))
-    for view, source in (("in_terms", "mapped"), ("state_in_terms", "state")):
-        terms = in_terms_sql(feed, source, as_of=extract.as_of, state_of=partial(states, extract.agency))
+    state_of = partial(states, extract.agency)
+    if feed.scoped_by_lookup:
+        read = f"read_parquet({literal(batch.mapped)})"
+        resolved = resolved_sql(feed, read, columns=columns_of(con, "mapped"), state_of=state_of)
+        con.execute(f"CREATE OR REPLACE TEMP VIEW mapped AS SELECT * FROM {resolved}")
+    state = resolved_sql(feed, "state", columns=columns_of(con, "state"), state_of=state_of)
+    for view, source in (("in_terms", "mapped"), ("state_in_terms", state)):
+        terms = in_terms_sql(feed, source, as_of=extract.as_of, state_of=state_of)
         con.execute(f"CREATE TEMP VIEW {view} AS SELECT * FROM {terms}")
     con.execute(
         """
@@ -303,12 +315,7 @@ def quarantine_failures(con: duckdb.DuckDBPyConnection, checks: Sequence[Check],
 
     An expectation that holds of enough rows (`mostly`) quarantines none of the others.
     """
-    _set(
-        con,
-        "quarantined",
-        "found.code",
-        f"SELECT p.* FROM {_GRAVEST} p JOIN open_rows r USING (_record) WHERE r._action <> 'delete'",
-    )
+    _quarantine_gravest(con)
     grave = [
         n for n, (c, o) in enumerate(zip(checks, outcomes, strict=True)) if c.severity is Severity.ERROR and not o.holds
     ]
@@ -319,6 +326,17 @@ def quarantine_failures(con: duckdb.DuckDBPyConnection, checks: Sequence[Check],
             "SELECT _record, min(id) AS id FROM failing"
             f" JOIN (VALUES {names}) AS g(number, id) USING (number) GROUP BY _record",
         )  # fmt: skip
+
+
+def quarantine_problems(con: duckdb.DuckDBPyConnection, feed: Feed) -> None:
+    """Rows with a problem that is an error, as the rows of other feeds now in force show it."""
+    con.execute(f"INSERT INTO problems {_problems_sql(con, feed)}")
+    _quarantine_gravest(con)
+
+
+def _quarantine_gravest(con: duckdb.DuckDBPyConnection) -> None:
+    gravest = f"SELECT p.* FROM {_GRAVEST} p JOIN open_rows r USING (_record) WHERE r._action <> 'delete'"
+    _set(con, "quarantined", "found.code", gravest)
 
 
 def quarantine_found(con: duckdb.DuckDBPyConnection, findings: Path) -> None:
@@ -376,18 +394,3 @@ def find(con: duckdb.DuckDBPyConnection, feed: Feed, checks: Sequence[Check], ou
         SELECT _record, _line, {key}, 'readable', 'error', code FROM unreadable
         """
     )
-
-
-def pending_codes_sql(feed: Feed, known: Sequence[tuple[str, str]]) -> str:
-    """`element, value, rows`: codes as sent that no crosswalk knows; 0 rows for one of `known` that is known by now."""
-    counted = ["SELECT NULL::VARCHAR AS element, NULL::VARCHAR AS value, 0 AS rows WHERE false"]
-    for name, element in feed.elements.items():
-        if element.code is None:
-            continue
-        source, match = quoted(f"{name}_source"), quoted(f"{name}_match")
-        waiting = ", ".join(literal(value) for of, value in known if of == name) or "NULL"
-        counted.append(
-            f"SELECT {literal(name)}, {source}, count(*) FILTER (WHERE {match} = 'unmapped') FROM mapped"
-            f" WHERE {source} IS NOT NULL AND ({match} = 'unmapped' OR {source} IN ({waiting})) GROUP BY {source}"
-        )
-    return " UNION ALL ".join(counted)

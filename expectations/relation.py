@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from pathlib import Path
 
 import duckdb
 
 from expectations.suites import Check, bind, expectations_of
 from mappings.compile import template_sql
 from mappings.declarations import Feed, template_parts
+from mappings.scoped_codes import StateOf
 from standard.schema import entities
 from store.home import literal, quoted
 
@@ -97,7 +97,7 @@ def _masked(expression: str, when: str | None) -> str:
     return f"CASE WHEN {when} THEN {expression} END" if when else expression
 
 
-def in_terms_sql(feed: Feed, source: str, *, as_of: date, state_of: Callable[[str], Path | None]) -> str:
+def in_terms_sql(feed: Feed, source: str, *, as_of: date, state_of: StateOf) -> str:
     """A relation of a feed's rows with what the SQL of its declaration may name besides elements.
 
     That is `as_of`, the day the extract speaks for, and each lookup: the row in force of another feed, as a struct.

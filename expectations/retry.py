@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from expectations import dispositions
 from expectations.check_batch import rules_of
+from expectations.codes import pending_codes_sql
 from expectations.dispositions import NOT_OF_CONTENT, States
 from mappings.declarations import Feed
 from standard.errors import ExtractError
@@ -19,6 +20,7 @@ from store.accounts import (
     Move,
     clear_rows,
     move_rows,
+    note_pending,
     read_moves,
     require_sums_hold,
     rows_now_sql,
@@ -109,12 +111,28 @@ def _retry(home: Home, ledger: Ledger, extract_id: str, feed: Feed) -> int:
             "SELECT _record, waiting.reason, fate.disposition, fate.reason FROM fate JOIN waiting USING (_record)"
             " WHERE (fate.disposition, fate.reason) <> ('quarantined', waiting.reason) ORDER BY _record"
         ).fetchall()
+        unseen = _unseen_codes(con, feed) if changed else []
     moves = [
         Move(int(record), Disposition.QUARANTINED, str(was), Disposition(to), str(reason))
         for record, was, to, reason in changed
     ]
     apply_moves(home, ledger, batch, feed, moves, who="exchange")
+    if unseen:
+        with ledger.writing() as connection:
+            note_pending(connection, batch.extract, unseen)
     return len(moves)
+
+
+def _unseen_codes(con: duckdb.DuckDBPyConnection, feed: Feed) -> list[tuple[object, ...]]:
+    """Codes of the rows that pass now and could not be judged before: the row that gives their scope has come."""
+    if not feed.scoped_by_lookup:
+        return []
+    con.execute(
+        "CREATE TEMP VIEW passed AS SELECT mapped.* FROM mapped SEMI JOIN"
+        " (SELECT _record FROM fate WHERE disposition = 'accepted') USING (_record)"
+    )
+    codes = con.execute(pending_codes_sql(con, feed, (), rows="passed")).fetchall()
+    return [code for code in codes if code[0] in feed.scoped_by_lookup]
 
 
 def _judge_again(con: duckdb.DuckDBPyConnection, home: Home, ledger: Ledger, batch: Batch, feed: Feed) -> None:
@@ -125,6 +143,8 @@ def _judge_again(con: duckdb.DuckDBPyConnection, home: Home, ledger: Ledger, bat
     dispositions.quarantine_unknown_deletes(con)
     dispositions.quarantine_orphans(con, batch.extract, feed, states_of(home, ledger))
     dispositions.quarantine_found(con, batch.folder / "findings.parquet")
+    if feed.scoped_by_lookup:
+        dispositions.quarantine_problems(con, feed)
     dispositions.accept_rest(con, "retried")
 
 

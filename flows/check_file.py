@@ -131,15 +131,15 @@ def _outcome(ledger: Ledger, checked: Checked) -> Outcome:
 def _new_codes(ledger: Ledger, checked: Checked) -> dict[str, int]:
     """Element -> codes of this file that no crosswalk knows and no delivery has brought before."""
     seen = checked.batch.extract
-    known = sa.select(code_pending.c.element, code_pending.c.value).where(
+    known = sa.select(code_pending.c.element, code_pending.c.scope, code_pending.c.value).where(
         code_pending.c.agency == seen.agency, code_pending.c.feed == seen.feed
     )
     with ledger.reading() as connection:
-        before = {(row.element, row.value) for row in connection.execute(known)}
+        before = {(row.element, row.scope, row.value) for row in connection.execute(known)}
     pending = literal(checked.batch.folder / "pending.parquet")
     with peek() as con:
-        found = set(con.execute(f"SELECT element, value FROM read_parquet({pending}) WHERE rows > 0").fetchall())
-    new = [element for element, _ in found - before]
+        found = set(con.execute(f"SELECT element, scope, value FROM read_parquet({pending}) WHERE rows > 0").fetchall())
+    new = [element for element, _, _ in found - before]
     return {element: new.count(element) for element in set(new)}
 
 

@@ -51,7 +51,7 @@ class Changes:
     files: list[Row]
     """Extracts that stand otherwise: name, feed, was, becomes, and whether their records are those of then."""
     codes: list[Row]
-    """feed, element, value, rows, becomes: `mapped` or `unmapped`."""
+    """feed, element, scope, value, rows, becomes: `mapped` or `unmapped`."""
     orders_found: int
     """Orders that the extracts bring by the declarations of now and did not bring before."""
     orders_kept: int
@@ -161,7 +161,7 @@ def _feed_changes(home: Home, ledger: Ledger, replay: Replay, feed: Feed) -> Fee
 
 def _differs(element: str, there: dict[str, set[str]]) -> str:
     """SQL: whether an element, its code as sent or the strength of its match are not what they were."""
-    columns = [element, f"{element}_source", f"{element}_match"]
+    columns = [element, f"{element}_source", f"{element}_match", f"{element}_scopes"]
     named = [name for name in columns if name in there["old"] | there["new"]]
     sides = [
         [f"{side}.{quoted(name)}::VARCHAR" if name in there[side] else "NULL" for side in ("old", "new")]
@@ -177,7 +177,7 @@ def _state(home: Home, ledger: Ledger, agency: str, feed: str) -> Path | None:
 
 def _codes(ledger: Ledger, replay: Replay) -> list[Row]:
     before, after = _pending(ledger, replay), _pending(replay.ledger, replay)
-    names = ("feed", "element", "value")
+    names = ("feed", "element", "scope", "value")
     sides: Sequence[tuple[dict[tuple[str, ...], int], dict[tuple[str, ...], int], str]] = (
         (before, after, "mapped"), (after, before, "unmapped"),
     )  # fmt: skip
@@ -191,13 +191,13 @@ def _codes(ledger: Ledger, replay: Replay) -> list[Row]:
 
 def _pending(ledger: Ledger, replay: Replay) -> dict[tuple[str, ...], int]:
     of = code_pending.c
-    query = sa.select(of.feed, of.element, of.value, of.rows).where(
+    query = sa.select(of.feed, of.element, of.scope, of.value, of.rows).where(
         of.agency == replay.agency.agency, of.feed.in_(replay.agency.feeds)
     )
     with ledger.reading() as connection:
         return {
-            (row.feed, row.element, row.value): row.rows
-            for row in connection.execute(query.order_by(of.feed, of.element, of.value))
+            (row.feed, row.element, row.scope, row.value): row.rows
+            for row in connection.execute(query.order_by(of.feed, of.element, of.scope, of.value))
         }
 
 

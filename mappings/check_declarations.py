@@ -43,6 +43,7 @@ def check_feed(feed: Feed, declared: Declared, connection: duckdb.DuckDBPyConnec
     _check_columns(feed, declared, place)
     _check_elements(feed, declared, place)
     _check_references(feed, declared, place)
+    _check_scopes(feed, declared, place)
     _check_sql(feed, declared, SqlCheck(connection, place))
     check_entities(feed, declared.feeds, declared.crosswalks, place)
 
@@ -211,6 +212,32 @@ def _check_code(name: str, element: Element, feed: Feed, declared: Declared, pla
         )  # fmt: skip
 
 
+def _check_scopes(feed: Feed, declared: Declared, place: Place) -> None:
+    """A code whose scope stands in another feed's row is known only when that row is: nothing before may need it."""
+    for name, (alias, element) in feed.scoped_by_lookup.items():
+        lookup = feed.lookups.get(alias)
+        other = declared.feeds.get(lookup.feed) if lookup is not None else None
+        if lookup is None or other is None or element not in other.elements or other is feed:
+            raise place.wrong(
+                f"{name} has its scope in {alias}.{element}, which no lookup of another feed gives", "elements", name,
+                mend="name an element of the feed that the lookup finds",
+            )  # fmt: skip
+        if not any(reference.feed == lookup.feed and set(lookup.on) <= set(reference.elements)
+                   for reference in feed.references):  # fmt: skip
+            raise place.wrong(
+                f"{name} has its scope in {alias}.{element}, which may not be there", "elements", name,
+                mend=f"name {', '.join(lookup.on)} under references: a row waits for the one that gives the scope",
+            )  # fmt: skip
+        needed = [*feed.key, *feed.window, *lookup.on, *([feed.version] if feed.version else [])]
+        needed += [each for of in feed.elements.values() for each in needs(of)]
+        needed += [each for reference in feed.references for each in reference.elements]
+        if name in needed:
+            raise place.wrong(
+                f"{name} is needed before the row is known that gives its scope", "elements", name,
+                mend="keep it out of key, window, version, references, lookups and other elements",
+            )  # fmt: skip
+
+
 def _check_references(feed: Feed, declared: Declared, place: Place) -> None:
     for reference in feed.references:
         other = declared.feeds.get(reference.feed)
@@ -240,7 +267,7 @@ def _check_sql(feed: Feed, declared: Declared, check: SqlCheck) -> None:
         check.expression(f"TRY_CAST((\n{sql_of(element)}\n) AS {kind})", used | others, "elements", name)
     row = check.row_of(feed)
     if feed.deleted_when is not None:
-        check.condition(feed.deleted_when, row, "deleted_when")
+        check.condition(feed.deleted_when, check.arriving_row_of(feed), "deleted_when")
     for rule in feed.scope:
         check.condition(rule.drop, row, "scope")
     for order in feed.withhold:

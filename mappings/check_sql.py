@@ -25,6 +25,11 @@ class SqlCheck:
         """What SQL over elements may name: the feed's elements and `as_of`."""
         return element_columns(feed) | {"as_of": "DATE"}
 
+    def arriving_row_of(self, feed: Feed) -> dict[str, str]:
+        """The same before the rows of other feeds are known: without codes whose scope stands in one."""
+        unknown = {part for name in feed.scoped_by_lookup for part in (name, f"{name}_match", f"{name}_scopes")}
+        return {name: kind for name, kind in self.row_of(feed).items() if name not in unknown}
+
     def projected_row_of(self, feed: Feed, feeds: Mapping[str, Feed]) -> dict[str, str]:
         """What the `when` of an entity row may name: besides, the feed's lookups as structs."""
         row = self.row_of(feed)

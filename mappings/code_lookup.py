@@ -101,10 +101,11 @@ def _join(alias: str, crosswalk: Crosswalk, entries: list[Entry], scope: str | N
 def _line(entry: Entry, *, undated: bool) -> str:
     common = literal(entry.common) if entry.common is not None else "CAST(NULL AS VARCHAR)"
     return (
-        f"({literal(entry.value)}, {literal(entry.scope)}, {_day(entry.valid_from)}, {_day(entry.valid_to)}, "
+        f"({literal(entry.value)}, {literal(entry.scope)}, {day_sql(entry.valid_from)}, {day_sql(entry.valid_to)}, "
         f"{str(undated).lower()}, {common}, {literal(entry.match)})"
     )
 
 
-def _day(day: dt.date) -> str:
+def day_sql(day: dt.date) -> str:
+    """A day as SQL."""
     return f"DATE {literal(day.isoformat())}"

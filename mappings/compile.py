@@ -16,6 +16,7 @@ from mappings.conversions import SQL_TYPES, Names, cases, conversion, sql_conver
 from mappings.crosswalks import Crosswalk
 from mappings.declarations import Element, Feed, split_template, template_parts
 from mappings.mend_text import INVISIBLE
+from mappings.scoped_codes import SCOPES_TYPE, look_up_scopes
 from standard.rules import rule_macros
 from store.home import literal, quoted
 
@@ -46,12 +47,17 @@ def mapped_columns(feed: Feed) -> dict[str, str]:
 
 
 def element_columns(feed: Feed) -> dict[str, str]:
-    """The columns the feed's elements make, with their SQL types: a code x makes x, x_source and x_match."""
+    """The columns the feed's elements make, with their SQL types: a code x makes x, x_source and x_match.
+
+    A code whose scope stands in another feed's row also makes x_scopes, from which `resolved_sql` makes x and x_match.
+    """
     columns: dict[str, str] = {}
     for name, element in feed.elements.items():
         columns[name] = SQL_TYPES[element.common_type]
         if element.code is not None:
             columns |= {f"{name}_source": "VARCHAR", f"{name}_match": "VARCHAR"}
+        if name in feed.scoped_by_lookup:
+            columns[f"{name}_scopes"] = SCOPES_TYPE
     return columns
 
 
@@ -101,7 +107,8 @@ def needs(element: Element) -> list[str]:
     """The other elements an element is computed from."""
     if element.sql is not None:
         return _OTHER.findall(element.sql)
-    return [name for name in (element.code.scope, element.code.on) if name] if element.code is not None else []
+    code = element.code
+    return [name for name in (code.scope, code.on) if name and "." not in name] if code is not None else []
 
 
 def levels(elements: Mapping[str, Element]) -> list[list[str]]:
@@ -130,7 +137,8 @@ def value_name(element: str) -> str:
 
 
 def _part(element: str, part: str) -> str:
-    """Identifier of a part of an element: `t` text as sent, `c` candidate, `x` match, `p` problem, `m` missing."""
+    """Identifier of a part of an element: `t` text as sent, `c` candidate, `x` match, `p` problem, `m` missing,
+    `s` what a code means in each scope."""
     return quoted("{" + element + "}" + part)
 
 
@@ -237,6 +245,8 @@ class _Plan:
         element = self.feed.elements[name]
         code = element.code
         assert code is not None
+        if name in self.feed.scoped_by_lookup:
+            return self._scopes(alias, name, columns)
         names = CodeNames(_text_name(name, element), self._told(code.scope), code.on and value_name(code.on))
         found = look_up(alias, self.crosswalks[code.crosswalk], names, element=name, blank=element.blank)
         problem = found.problem
@@ -246,6 +256,21 @@ class _Plan:
         columns += [f"{found.common} AS {value_name(name)}", f"{found.match} AS {_part(name, 'x')}"]
         columns += [f"{problem} AS {_part(name, 'p')}", f"{found.missing} AS {_part(name, 'm')}"]
         return found.joins
+
+    def _scopes(self, alias: str, name: str, columns: list[str]) -> list[str]:
+        """A code of which the row tells only what it means in each scope."""
+        element = self.feed.elements[name]
+        assert element.code is not None
+        text = _text_name(name, element)
+        found = look_up_scopes(
+            alias, self.crosswalks[element.code.crosswalk],
+            CodeNames(text, None, element.code.on and value_name(element.code.on)),
+        )  # fmt: skip
+        blank = ((f"{text} IS NULL AND {found.scopes} IS NULL", f"{name}:blank_required"),) if element.required else ()
+        columns += [f"{found.scopes} AS {_part(name, 's')}", f"CAST(NULL AS VARCHAR) AS {value_name(name)}"]
+        columns += [f"CAST(NULL AS VARCHAR) AS {_part(name, 'x')}", f"{cases(blank)} AS {_part(name, 'p')}"]
+        columns.append(f"CAST(NULL AS VARCHAR) AS {_part(name, 'm')}")
+        return [found.join]
 
     def _told(self, scope: str | None) -> str | None:
         """The scope as the agency writes it: the text as sent where the scope is itself a code."""
@@ -283,6 +308,8 @@ class _Plan:
             if element.code is not None:
                 columns.append(f"{_text_name(name, element)} AS {quoted(f'{name}_source')}")
                 columns.append(f"{_part(name, 'x')} AS {quoted(f'{name}_match')}")
+            if name in self.feed.scoped_by_lookup:
+                columns.append(f"{_part(name, 's')} AS {quoted(f'{name}_scopes')}")
         return columns
 
 

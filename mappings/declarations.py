@@ -79,6 +79,7 @@ class Coded(Declared):
 
     crosswalk: str
     scope: str | None = None
+    """An element, or `lookup.element`: an element of the row that a lookup finds in another feed."""
     on: str | None = None
 
 
@@ -309,7 +310,9 @@ class Feed(Declared):
             if not _ELEMENT_NAME.fullmatch(name):
                 raise ValueError(f"{name!r}: an element's name is lower case letters, digits and _")
             coded = self.elements.get(re.sub("_(source|match)$", "", name))
-            if name in RESERVED or (coded is not None and coded is not self.elements.get(name) and coded.code):
+            scoped = re.sub("_scopes?$", "", name)
+            taken = name in RESERVED or (scoped != name and scoped in self.scoped_by_lookup)
+            if taken or (coded is not None and coded is not self.elements.get(name) and coded.code):
                 raise ValueError(f"{name!r} is taken by the exchange; choose another name")
         for column in self.columns:
             if not column.strip() or "{" in column or column.lower() in ("_record", "_line", "_marks", "_hash"):
@@ -336,6 +339,13 @@ class Feed(Declared):
         named = [column for element in self.elements.values() for column in element.sent]
         watched = [self.sender.column] if self.sender else []
         return tuple(dict.fromkeys([*named, *watched, *self.unused_columns]))
+
+    @property
+    def scoped_by_lookup(self) -> dict[str, tuple[str, str]]:
+        """The codes whose scope stands in a row of another feed: element -> lookup, and element of that row."""
+        scopes = {name: e.code.scope for name, e in self.elements.items() if e.code is not None and e.code.scope}
+        parts = {name: scope.partition(".") for name, scope in scopes.items() if "." in scope}
+        return {name: (alias, element) for name, (alias, _, element) in parts.items()}
 
     def severity_of(self, element: str, problem: str) -> Severity:
         """How grave a problem of an element of this feed is."""

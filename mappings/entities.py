@@ -15,6 +15,7 @@ from mappings.check_entities import find_element
 from mappings.compile import element_columns, install_macros, template_sql
 from mappings.declarations import Feed
 from mappings.load import Agency
+from mappings.scoped_codes import resolved_sql
 from standard.code_sets import code_set
 from standard.errors import ExtractError
 from standard.schema import Column, Entity, entities
@@ -176,11 +177,16 @@ class _Projection:
             nothing = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in columns.items())
             return f"SELECT {nothing} WHERE false"
         there = set(pq.read_schema(path).names)
+        source = f"(SELECT * FROM read_parquet({literal(path.resolve())}) WHERE _deleted IS NULL)"
+        rows = resolved_sql(feed, source, columns=there, state_of=self._state_of)
         selected = [
             quoted(name) if name in there else f"CAST(NULL AS {kind}) AS {quoted(name)}"
             for name, kind in columns.items()
         ]
-        return f"SELECT {', '.join(selected)} FROM read_parquet({literal(path.resolve())}) WHERE _deleted IS NULL"
+        return f"SELECT {', '.join(selected)} FROM {rows}"
+
+    def _state_of(self, feed: str) -> Path | None:
+        return self.states.get((self.agency.agency, feed))
 
     def _told(self) -> str:
         """Each set of missing reasons there is, as reasons of the entity's columns: far fewer than rows."""

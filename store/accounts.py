@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import sqlalchemy as sa
 
 from standard.errors import AccountError
-from store.extracts import Batch, Checked, Disposition
+from store.extracts import Batch, Checked, Disposition, Extract
 from store.home import literal, peek
 from store.ledger import account, code_pending, file_finding, now, order_, received, row_move
 
@@ -75,21 +75,19 @@ def _write_orders(connection: sa.Connection, batch: Batch) -> None:
 
 
 def _write_pending(connection: sa.Connection, batch: Batch) -> None:
-    extract = batch.extract
-    for element, value, rows in _read(f"SELECT element, value, rows FROM {_file(batch, 'pending')}"):
-        of_code = sa.and_(
-            code_pending.c.agency == extract.agency, code_pending.c.feed == extract.feed,
-            code_pending.c.element == element, code_pending.c.value == value,
-        )  # fmt: skip
+    note_pending(connection, batch.extract, _read(f"SELECT element, scope, value, rows FROM {_file(batch, 'pending')}"))
+
+
+def note_pending(connection: sa.Connection, extract: Extract, codes: Iterable[Sequence[object]]) -> None:
+    """Notes codes that wait for a crosswalk line, each as (element, scope, value, rows); with 0 rows it is known."""
+    for element, scope, value, rows in codes:
+        named = {"agency": extract.agency, "feed": extract.feed, "element": element, "scope": scope, "value": value}
+        of_code = sa.and_(*(code_pending.c[name] == text for name, text in named.items()))
         first = connection.execute(sa.select(code_pending.c.first_extract).where(of_code)).scalar()
         connection.execute(code_pending.delete().where(of_code))
         if rows:
-            connection.execute(
-                code_pending.insert().values(
-                    agency=extract.agency, feed=extract.feed, element=element, value=value, rows=rows,
-                    first_extract=first or extract.extract_id, last_extract=extract.extract_id,
-                )
-            )  # fmt: skip
+            ids = {"first_extract": first or extract.extract_id, "last_extract": extract.extract_id}
+            connection.execute(code_pending.insert().values(**named, **ids, rows=rows))
 
 
 def _file(batch: Batch, name: str) -> str:

@@ -110,6 +110,7 @@ code_pending = _table(
     sa.Column("agency", _TEXT, primary_key=True),
     sa.Column("feed", _TEXT, primary_key=True),
     sa.Column("element", _TEXT, primary_key=True),
+    sa.Column("scope", _TEXT, primary_key=True, server_default=""),  # as sent; empty: the code has none
     sa.Column("value", _TEXT, primary_key=True),
     sa.Column("first_extract", _TEXT, nullable=False),
     sa.Column("last_extract", _TEXT, nullable=False),
@@ -274,6 +275,20 @@ def _for_receipts(connection: sa.Connection) -> None:
         ))  # fmt: skip
 
 
+def _for_scopes(connection: sa.Connection) -> None:
+    """Codes that wait, each in its scope; those noted before have none."""
+    waiting = []
+    if sa.inspect(connection).has_table(code_pending.name):
+        before = sa.Table(code_pending.name, sa.MetaData(), autoload_with=connection)
+        if "scope" in before.columns:
+            return
+        waiting = [dict(row) for row in connection.execute(before.select()).mappings()]
+        before.drop(connection)
+    METADATA.create_all(connection, tables=[code_pending])
+    if waiting:
+        connection.execute(code_pending.insert(), waiting)
+
+
 def verdict_of(status: str, reason: str | None) -> str:
     """Where an extract stands, as a receipt tells it: when this changes, another receipt is owed."""
     return f"{status} {reason}" if reason else str(status)
@@ -289,6 +304,7 @@ MIGRATIONS: list[Callable[[sa.Connection], None]] = [
     make_registers,
     _making(notice),
     make_registers,  # seals and retractions
+    _for_scopes,
 ]  # fmt: skip
 """Step n brings a ledger of version n-1 to version n; in a new ledger a step meets the tables in their newest form."""
 

@@ -30,9 +30,11 @@ def pending_codes(home: HomeOption = HERE, as_json: JsonOption = False) -> None:
     Example: kith codes pending --home exchange
     """
     with opened(home) as at, at.ledger.reading() as connection:
-        query = sa.select(code_pending).order_by(code_pending.c.agency, code_pending.c.feed, code_pending.c.element)
+        of_code = (code_pending.c.feed, code_pending.c.element, code_pending.c.scope, code_pending.c.value)
+        query = sa.select(code_pending).order_by(code_pending.c.agency, *of_code)
         rows = [dict(row) for row in connection.execute(query).mappings()]
-    text = table(rows, ("agency", "feed", "element", "value", "rows", "first_extract"), empty="every code is known")
+    columns = ("agency", "feed", "element", "scope", "value", "rows", "first_extract")
+    text = table(rows, columns, empty="every code is known")
     answer(rows, text=text, as_json=as_json)
 
 
@@ -44,7 +46,7 @@ def map_code(
     common: Annotated[str, typer.Argument(metavar="COMMON", help="The common term; - where on purpose there is none.")],
     by: Annotated[str, typer.Option("--by", help="Who answers for it.")],
     match: Annotated[str, typer.Option(help="exact, close, broad, narrow or related.")] = "exact",
-    scope: Annotated[str, typer.Option(help="Only in this scope.")] = "",
+    scope: Annotated[str, typer.Option(help="Only in this scope, as `kith codes pending` shows it.")] = "",
     valid_from: Annotated[str, typer.Option("--from", help="From this day on (2026-07-01).")] = "",
     valid_to: Annotated[str, typer.Option("--to", help="Up to this day.")] = "",
     label: Annotated[str, typer.Option(help="The agency's own term for it.")] = "",

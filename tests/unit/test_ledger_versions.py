@@ -7,7 +7,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from store.home import Home
-from store.ledger import MIGRATIONS, Ledger, extract, open_ledger, remap
+from store.ledger import MIGRATIONS, Ledger, code_pending, extract, open_ledger, remap
 from store.state import states_in_force
 
 _OF_VERSION_2 = (
@@ -42,6 +42,25 @@ def test_an_old_ledger_s_state_paths_are_found_below_the_home_wherever_it_lies(t
     opened.close()
     assert found == {("hillside_schools", "students"): home.state / "hillside_schools" / "students" / "x1.2.parquet"}
     assert declared == [None]
+
+
+def test_codes_that_waited_before_there_were_scopes_wait_on(tmp_path: Path) -> None:
+    old_ledger(tmp_path / "ledger.db")
+    opened = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    with opened.writing() as connection:
+        connection.execute(sa.text(
+            "CREATE TABLE code_pending (agency TEXT, feed TEXT, element TEXT, value TEXT, first_extract TEXT NOT NULL,"
+            " last_extract TEXT NOT NULL, rows BIGINT NOT NULL, PRIMARY KEY (agency, feed, element, value))"
+        ))  # fmt: skip
+        connection.execute(sa.text("INSERT INTO code_pending VALUES ('a', 'f', 'sex', 'Q', 'x1', 'x1', 3)"))
+    opened.close()
+    opened = open_ledger(tmp_path / "ledger.db")
+    with opened.writing() as connection:
+        connection.execute(code_pending.insert().values(agency="a", feed="f", element="sex", scope="EAST", value="Q",
+                                                        first_extract="x2", last_extract="x2", rows=1))  # fmt: skip
+        waiting = connection.execute(sa.select(code_pending.c.scope, code_pending.c.rows).order_by("scope")).all()
+    opened.close()
+    assert [tuple(row) for row in waiting] == [("", 3), ("EAST", 1)]
 
 
 def test_a_new_ledger_and_one_opened_again_are_of_the_newest_version(tmp_path: Path) -> None:
