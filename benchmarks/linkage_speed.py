@@ -25,13 +25,13 @@ import duckdb
 import numpy as np
 
 from benchmarks.synthetic_people import make_people
-from linkage.blocking import Rules
+from linkage.blocking import blocking_rules
 from linkage.delivery import Clock, Delivery, deliver
 from linkage.identity import note_changes
 from linkage.index import LinkIndex
 from linkage.judgements import SCHEMA
 from linkage.kept import STATE, open_index
-from linkage.link import LinkageSettings, hash_people, link_people, pair_rules
+from linkage.link import LinkageSettings, link_people, pair_rules
 from linkage.people import read_column_map, read_people
 from linkage.region import Past
 from store.home import connect
@@ -148,7 +148,7 @@ def _cut(table: Path, into: Path, begin: int, end: int) -> Path:
 
 def _open(folder: Path) -> LinkIndex:
     stamp = json.loads((folder / STATE).read_text(encoding="utf-8"))["stamp"]
-    index = open_index(folder, stamp, Rules())
+    index = open_index(folder, stamp, blocking_rules())
     if index is None:
         raise SystemExit("the index cannot be opened")
     return index
@@ -157,7 +157,6 @@ def _open(folder: Path) -> LinkIndex:
 def _deliver(index: LinkIndex, con: duckdb.DuckDBPyConnection, part: Path, rows: int) -> float:
     """Seconds from the rows in a table to clusters and ids."""
     read_people(con, part, COLUMNS)
-    hash_people(con)
     note_changes(con, None)
     con.execute("DROP TABLE IF EXISTS delivered; ALTER TABLE people RENAME TO delivered")
     delivery = Delivery(np.zeros(0, np.int32), con.sql("FROM change").to_arrow_table(), SCHEMA.empty_table())

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
+from pydantic import Field
 
-KEYS = Path(__file__).parent / "blocking.sql"
-SMALL_KEYS = Path(__file__).parent / "blocking_small.sql"
-SMALL = 65_536  # people (linkage.model.population), above which the rules of blocking_small.sql do not pay
+from standard.declarations import Declared, read_declaration
+
+RULES = Path(__file__).parent / "blocking.yaml"
+SMALL = 65_536  # people (linkage.model.population), above which the rules for few do not pay
 PAIRS_AT_ONCE = 500_000
-FEW = 5_000
 _RULE_BITS = 6  # the rule stands in a key's first bits, what is left of the hash in the others
 _SHIFT = np.uint64(64 - _RULE_BITS)
 
@@ -69,23 +69,37 @@ def merged(segments: list[KeySegment], alive: Alive) -> KeySegment:
     return key_segment(keys[there], slots[there])
 
 
-@dataclass
+class BlockingRule(Declared):
+    """One entry of blocking.yaml; several may bear one name and then share its keys."""
+
+    rule: str
+    cap: int
+    key: str
+    each: dict[str, str] = Field(default_factory=dict)
+    where: str = "true"
+    anybody: bool = False
+    few: bool = False
+
+    def sql(self, number: int) -> str:
+        """The packed keys of the table `mention` and the id of the mention that bears each."""
+        rows = "mention" if self.anybody else "(FROM mention WHERE NOT placeholder)"
+        for name, values in self.each.items():
+            rows = f"(SELECT *, unnest({values}) AS {name} FROM {rows})"
+        rule = number << (64 - _RULE_BITS)
+        return f"SELECT (hash({self.key}) >> {_RULE_BITS}) | {rule}::UBIGINT AS key, id FROM {rows} WHERE {self.where}"
+
+
+class _Declared(Declared):
+    rules: tuple[BlockingRule, ...]
+
+
+@dataclass(frozen=True)
 class Rules:
-    """The rules of blocking.sql by number, and the most mentions that may share one of their keys."""
+    """Rules of blocking by number, and the most mentions that may share one of their keys."""
 
-    cap: int = 200
-    """No rule may allow more."""
-    small: bool = False
-    """Whether the rules for few people (blocking_small.sql) hold, too."""
-    names: list[str] = field(default_factory=list)
-    caps: list[int] = field(default_factory=list)
-
-    def number(self, name: str, cap: int) -> int:
-        """The rule's number; a rule not met before gets the next."""
-        if name not in self.names:
-            self.names.append(name)
-            self.caps.append(min(cap, self.cap))
-        return self.names.index(name)
+    names: Sequence[str]
+    caps: Sequence[int]
+    declared: Sequence[BlockingRule] = ()
 
     def of(self, keys: Keys) -> Places:
         """The number of each key's rule."""
@@ -93,35 +107,28 @@ class Rules:
 
     def cap_of(self, keys: Keys) -> Places:
         """The cap of each key."""
-        return np.array(self.caps or [self.cap])[self.of(keys)]
+        return np.array(self.caps)[self.of(keys)]
+
+
+def blocking_rules(*, cap: int = 200, small: bool = False) -> Rules:
+    """The rules of blocking.yaml, none with a cap above that one; those for few people only where `small`."""
+    declared = [rule for rule in read_declaration(RULES, _Declared).rules if small or not rule.few]
+    caps = {rule.rule: min(cap, rule.cap) for rule in declared}
+    return Rules(tuple(caps), tuple(caps.values()), declared)
 
 
 def keys_of(con: duckdb.DuckDBPyConnection, rules: Rules, slots: Slots) -> tuple[Keys, Slots]:
-    """The keys of the mentions in the table `mention`, in no order.
+    """The keys of the mentions in the table `mention`, in no order; a mention may bear one twice.
 
     Args:
         con: Holds `mention`, whose ids count from 1.
-        rules: Learns the names of rules it has not met.
+        rules: Those of blocking.yaml.
         slots: The slot of each mention, by id.
     """
-    # Many rules read these: of few rows it is quicker to write them down, of many to read through.
-    kind = "TABLE" if len(slots) < FEW else "VIEW"
-    con.execute(f"CREATE TEMP {kind} usable AS SELECT * FROM mention WHERE NOT placeholder")
-    con.execute(f"CREATE TEMP {kind} with_form AS SELECT *, unnest(given_forms) AS form FROM usable")
-    files = (KEYS, SMALL_KEYS) if rules.small else (KEYS,)
-    sql = " UNION ALL ".join(f"(FROM ({file.read_text(encoding='utf-8')}))" for file in files)
-    con.execute(f"CREATE TEMP TABLE block_key AS SELECT rule, cap, key, id FROM ({sql}) WHERE key IS NOT NULL")
-    found = con.sql("FROM block_key").to_arrow_table()
-    con.execute(f"DROP TABLE block_key; DROP {kind} with_form; DROP {kind} usable")
-    if not found.num_rows:
-        return np.zeros(0, np.uint64), np.zeros(0, np.int32)
-    named = found["rule"].combine_chunks().dictionary_encode()
-    caps = pc.take(found["cap"], pc.index_in(pc.unique(named.indices), named.indices)).to_pylist()
-    of_rule = dict(zip(pc.unique(named.indices).to_pylist(), caps, strict=True))
-    numbers = [rules.number(name, of_rule[code]) for code, name in enumerate(named.dictionary.to_pylist())]
-    keys = found["key"].to_numpy() >> np.uint64(_RULE_BITS)
-    keys |= np.array(numbers, np.uint64)[named.indices.to_numpy()] << _SHIFT
-    return keys, slots[found["id"].to_numpy() - 1]
+    found = con.sql(
+        " UNION ALL ".join(rule.sql(rules.names.index(rule.rule)) for rule in rules.declared)
+    ).to_arrow_table()
+    return found["key"].to_numpy(), slots[found["id"].to_numpy() - 1]
 
 
 @dataclass
@@ -202,7 +209,7 @@ class BlockIndex:
         """Keys that may pass the cap: over all segments one must bear its share of it."""
         if not len(segment):
             return segment.keys
-        least = min([self.rules.cap, *self.rules.caps]) // max(1, len(self.segments))
+        least = min(self.rules.caps) // max(1, len(self.segments))
         return np.unique(segment.keys[least:][segment.keys[least:] == segment.keys[: len(segment) - least]])
 
 

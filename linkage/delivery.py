@@ -69,7 +69,7 @@ def deliver(
 
     Args:
         index: Is changed.
-        con: Holds `delivered`: rows of the people table with the hashes `_record` (of record_id) and `_content`.
+        con: Holds `delivered`: rows of the people table (linkage.people.read_people).
         delivery: What changed.
         how: Scores and decides.
         past: Of person ids.
@@ -108,24 +108,21 @@ def deliver(
 
 def _add_mentions(index: LinkIndex, con: duckdb.DuckDBPyConnection) -> tuple[Slots, KeySegment]:
     """Standardises what is delivered and adds it; returns the slots and their block keys."""
-    rows = con.sql("SELECT count(*) FROM delivered").fetchall()[0][0]
-    slots, keys, owners = [np.zeros(0, np.int32)], [np.zeros(0, np.uint64)], [np.zeros(0, np.int32)]
+    rows = con.execute("SELECT count(*) FROM delivered").fetchall()[0][0]
+    added, keys, owners = [np.zeros(0, np.int32)], [np.zeros(0, np.uint64)], [np.zeros(0, np.int32)]
     for begin in range(0, rows if index.mentions.segments else max(1, rows), MENTIONS_AT_ONCE):
-        con.execute(
-            f"CREATE OR REPLACE TEMP TABLE people AS FROM delivered "
-            f"WHERE rowid >= {begin} AND rowid < {begin + MENTIONS_AT_ONCE}"
-        )
-        standardise(con)
-        mentions = con.sql(
-            "SELECT m.*, p._record, p._content FROM mention m JOIN people p USING (record_id) ORDER BY m.id"
-        ).to_arrow_table()
+        standardise(con, "delivered", begin=begin, end=begin + MENTIONS_AT_ONCE)
+        mentions = con.sql("SELECT *, hash(record_id) AS _record FROM mention").to_arrow_table()
         hashes = (mentions[name].to_numpy() for name in ("_record", "_content"))
-        slots.append(index.add(mentions.drop_columns(["id", "_record", "_content"]).combine_chunks(), *hashes))
-        found = keys_of(con, index.blocks.rules, slots[-1])
+        slots = index.add(mentions.drop_columns(["id", "_record", "_content"]).combine_chunks(), *hashes)
+        slot_of = np.empty(len(slots), np.int32)
+        slot_of[mentions["id"].to_numpy() - 1] = slots
+        found = keys_of(con, index.blocks.rules, slot_of)
+        con.execute("DROP TABLE mention")
+        added.append(slots)
         keys.append(found[0])
         owners.append(found[1])
-        con.execute("DROP TABLE mention; DROP TABLE people")
-    return np.concatenate(slots), key_segment(np.concatenate(keys), np.concatenate(owners))
+    return np.concatenate(added), key_segment(np.concatenate(keys), np.concatenate(owners))
 
 
 def _judged_anew(index: LinkIndex, con: duckdb.DuckDBPyConnection, judgements: pa.Table, new: Slots) -> Slots:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from linkage.blocking import Alive, BlockIndex, Keys, KeySegment, Rules, Slots, expanded, key_segment, merged
+from linkage.blocking import Alive, BlockIndex, Keys, KeySegment, Slots, blocking_rules, expanded, key_segment, merged
 from linkage.identity import LENGTH
 from linkage.judgements import SCHEMA
 from standard.errors import LinkageError
@@ -155,7 +155,7 @@ class Edges:
 class LinkIndex:
     """All that is kept, in memory or mapped from files; arrays by slot have room for more slots than there are."""
 
-    blocks: BlockIndex = field(default_factory=lambda: BlockIndex(Rules()))
+    blocks: BlockIndex = field(default_factory=lambda: BlockIndex(blocking_rules()))
     mentions: Mentions = field(default_factory=Mentions)
     edges: Edges = field(default_factory=Edges)
     record: Keys = field(default_factory=lambda: np.zeros(0, np.uint64))

@@ -37,7 +37,6 @@ def save(index: LinkIndex, folder: Path) -> None:
     state = {
         "format": FORMAT,
         "stamp": index.stamp,
-        "rules": dict(zip(index.blocks.rules.names, index.blocks.rules.caps, strict=True)),
         "dead": index.blocks.dead,
         "mentions": [_file_of(index, table, folder) for table in index.mentions.segments],
         "keys": [[_file_of(index, s.keys, folder), _file_of(index, s.slots, folder)] for s in index.blocks.segments],
@@ -59,13 +58,12 @@ def open_index(folder: Path, stamp: dict[str, Any], rules: Rules) -> LinkIndex |
     Args:
         folder: Where `save` wrote it.
         stamp: What it must fit.
-        rules: The caps of blocking; learns the names of rules.
+        rules: Of blocking.
     """
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
         if (state["format"], state["stamp"]) != (FORMAT, stamp):
             return None
-        rules.names[:], rules.caps[:] = list(state["rules"]), list(state["rules"].values())
         index = LinkIndex(stamp=stamp)
         index.mentions = Mentions.of([_table(folder / name) for name in state["mentions"]])
         keys = [KeySegment(_array(folder / keys), _array(folder / slots)) for keys, slots in state["keys"]]

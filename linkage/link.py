@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from linkage.blocking import SMALL, BlockIndex, Rules, SkippedBlocks, Slots
+from linkage.blocking import SMALL, BlockIndex, SkippedBlocks, Slots, blocking_rules
 from linkage.delivery import Clock, Delivered, Delivery, deliver
 from linkage.families import no_families
 from linkage.guard import read_guard
@@ -25,7 +25,7 @@ from linkage.judgements import SCHEMA, note_judgements
 from linkage.kept import open_index, save
 from linkage.model import population, prior_weight, read_model
 from linkage.pairs import PairRules
-from linkage.people import COLUMNS, ColumnMap, read_people
+from linkage.people import ColumnMap, read_people
 from linkage.region import Past
 from linkage.score import scorer_of
 from standard.declarations import Declared
@@ -180,7 +180,7 @@ def _stamp(con: duckdb.DuckDBPyConnection, settings: LinkageSettings) -> dict[st
 
 def _kept(folder: Path | None, known: Path | None, stamp: dict[str, Any], settings: LinkageSettings) -> LinkIndex:
     """The index kept in a folder, if it fits, or an empty one."""
-    rules = Rules(cap=settings.block_cap, small=stamp["population"] <= SMALL)
+    rules = blocking_rules(cap=settings.block_cap, small=stamp["population"] <= SMALL)
     if folder is not None and known is not None:
         found = open_index(folder, stamp | {"links": known.parent.name}, rules)
         if found is not None and 2 * found.people >= len(found.mentions):  # else more is dead than alive
@@ -188,25 +188,17 @@ def _kept(folder: Path | None, known: Path | None, stamp: dict[str, Any], settin
     return LinkIndex(blocks=BlockIndex(rules))
 
 
-def hash_people(con: duckdb.DuckDBPyConnection) -> None:
-    """Adds to the table `people` the hashes `_record` (of record_id) and `_content` (of the rest of the row)."""
-    row = ", ".join(name for name in COLUMNS if name != "record_id")
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE people AS "
-        f"SELECT *, hash(record_id) AS _record, hash({row}) AS _content FROM people"
-    )
-
-
 def _find_difference(con: duckdb.DuckDBPyConnection, kept: LinkIndex, known: Path | None, spill: Path) -> Slots:
     """Makes `delivered`, what of `people` is new or other than kept, and `change`; returns what is not in force now."""
-    hash_people(con)
-    hashes = con.sql("SELECT _record, _content FROM people").fetchnumpy()
+    hashes = con.sql("SELECT hash(record_id) AS _record, _content FROM people").fetchnumpy()
     is_new, removed = kept.difference(hashes["_record"], hashes["_content"])
     before = _beside(known, "people.parquet")
     if kept.people:
         con.register("is_new", pa.table({"_record": hashes["_record"][is_new]}))
         con.register("is_gone", pa.table({"_record": kept.record[removed]}))
-        con.execute("CREATE OR REPLACE TEMP TABLE people AS SELECT p.* FROM people p SEMI JOIN is_new USING (_record)")
+        con.execute(
+            "CREATE OR REPLACE TEMP TABLE people AS FROM people WHERE hash(record_id) IN (SELECT _record FROM is_new)"
+        )
         before = before and _restricted(con, before, spill / "before.parquet")
     note_changes(con, before)
     if kept.people and before is None:

@@ -10,7 +10,7 @@ import duckdb
 
 from standard.declarations import Declared, read_declaration
 from standard.errors import DeclarationError, LinkageError
-from store.home import connect
+from store.home import connect, literal
 
 COLUMNS = {
     "record_id": "VARCHAR",
@@ -70,6 +70,8 @@ def read_header(path: Path) -> list[str]:
 def read_people(con: duckdb.DuckDBPyConnection, path: Path, columns: ColumnMap | None = None) -> list[str]:
     """Makes the table `people` in the common columns from a Parquet or CSV file; returns the columns that were missing.
 
+    Beside the common columns it has `_content`, a hash of all of them but record_id.
+
     Raises:
         LinkageError: The file cannot be read, or record_id is missing, empty or not unique.
         DeclarationError: The column map names columns that do not exist.
@@ -80,14 +82,21 @@ def read_people(con: duckdb.DuckDBPyConnection, path: Path, columns: ColumnMap |
     _check_map(chosen, types, path)
     given = {name: _joined(value) for name, value in chosen.columns.items()}
     select = [f"{_common(name, given, types, chosen)} AS {name}" for name in COLUMNS]
+    content = ", ".join(name for name in COLUMNS if name != "record_id")
     try:
-        con.execute(f"CREATE OR REPLACE TEMP TABLE people AS SELECT {', '.join(select)} FROM people_file")
-    except duckdb.Error as error:
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE people AS SELECT *, hash({content}) AS _content "
+            f"FROM (SELECT {', '.join(select)} FROM people_file)"
+        )
+    except (duckdb.DataError, duckdb.BinderException, duckdb.NotSupportedError) as error:
         raise LinkageError(
             "a column of the people table has a type that the common columns cannot take",
             where=str(path),
             mend="send dates as YYYY-MM-DD (or give birth_date_format), lists as lists of text",
         ) from error
+    except duckdb.Error as error:
+        raise _unreadable(path) from error
+    con.execute("DROP VIEW people_file")
     _check_records(con, path)
     return [
         name
@@ -98,14 +107,18 @@ def read_people(con: duckdb.DuckDBPyConnection, path: Path, columns: ColumnMap |
 
 def _read_file(con: duckdb.DuckDBPyConnection, path: Path, *, rows: int | None = None) -> dict[str, str]:
     limit = "" if rows is None else f" LIMIT {rows}"
-    reader = "read_parquet(?)" if path.suffix == ".parquet" else "read_csv(?, all_varchar = true, header = true)"
+    read = "read_parquet({})" if path.suffix == ".parquet" else "read_csv({}, all_varchar = true, header = true)"
     try:
-        con.execute(f"CREATE OR REPLACE TEMP TABLE people_file AS SELECT * FROM {reader}{limit}", [str(path)])
+        con.execute(f"CREATE OR REPLACE TEMP VIEW people_file AS SELECT * FROM {read.format(literal(path))}{limit}")
+        return dict(con.sql("SELECT column_name, column_type FROM (DESCRIBE people_file)").fetchall())
     except duckdb.Error as error:
-        raise LinkageError(
-            "the people table cannot be read", where=str(path), mend="give a Parquet file or a CSV with a header"
-        ) from error
-    return dict(con.sql("SELECT column_name, column_type FROM (DESCRIBE people_file)").fetchall())
+        raise _unreadable(path) from error
+
+
+def _unreadable(path: Path) -> LinkageError:
+    return LinkageError(
+        "the people table cannot be read", where=str(path), mend="give a Parquet file or a CSV with a header"
+    )
 
 
 def _check_map(chosen: ColumnMap, types: Mapping[str, str], path: Path) -> None:

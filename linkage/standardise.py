@@ -16,14 +16,28 @@ LISTS = {
 }
 
 
-def standardise(con: duckdb.DuckDBPyConnection) -> None:
-    """Makes the table `mention` (one row a record, integer id in the order of record_id) from the table `people`."""
-    there = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()}
+def standardise(con: duckdb.DuckDBPyConnection, people: str = "people", *, begin: int = 0, end: int = 2**62) -> None:
+    """Makes the table `mention` (one row a record, integer id in the order of record_id) from a table of people.
+
+    Args:
+        con: Where the work is done.
+        people: The table, as linkage.people.read_people makes it.
+        begin: The first of its rows that is taken.
+        end: The first that is taken no more.
+    """
+    if not con.execute("SELECT 1 FROM duckdb_tables() WHERE temporary AND table_name = 'short_street'").fetchall():
+        _read_lists(con)
+    con.execute(
+        f"CREATE OR REPLACE TEMP VIEW people_row AS SELECT rowid AS place, * FROM {people} "
+        f"WHERE rowid >= {begin} AND rowid < {end}"
+    )
+    con.execute((FOLDER / "standardise.sql").read_text(encoding="utf-8"))
+
+
+def _read_lists(con: duckdb.DuckDBPyConnection) -> None:
     for table, file in LISTS.items():
-        if table in there:
-            continue
         con.execute(
             f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * FROM read_csv(?, all_varchar = true, header = true)",
             [str(FOLDER / file)],
         )
-    con.execute((FOLDER / "standardise.sql").read_text(encoding="utf-8"))
+    con.execute((FOLDER / "reference_lists.sql").read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from linkage.blocking import BlockIndex, Rules, key_segment, packed
+from linkage.blocking import BlockIndex, Rules, blocking_rules, key_segment, packed
 from linkage.kept import STATE, open_index
 from linkage.link import LinkageSettings, Links, link_people
 from tests.linkage_tables import person, person_ids, write_people
@@ -75,16 +75,16 @@ def test_an_index_of_which_any_file_is_broken_is_not_used(tmp_path: Path) -> Non
     link(tmp_path, 1, PEOPLE)
     index = tmp_path / "index"
     stamp = json.loads((index / STATE).read_text())["stamp"]
-    assert open_index(index, stamp, Rules()) is not None
+    assert open_index(index, stamp, blocking_rules()) is not None
     for file in sorted(index.iterdir()):
         whole = file.read_bytes()
         of_other_rows = [whole.replace(b"(4,)", b"(3,)")] if b"(4,)" in whole else []
         no_array = [b"PK\3\4" + whole[4:]] if file.suffix == ".npy" else []
         for broken in (b"", b"[]", whole[: len(whole) // 2], *of_other_rows, *no_array):
             file.write_bytes(broken)
-            assert open_index(index, stamp, Rules()) is None
+            assert open_index(index, stamp, blocking_rules()) is None
         file.write_bytes(whole)
-    assert open_index(index, stamp, Rules()) is not None
+    assert open_index(index, stamp, blocking_rules()) is not None
 
 
 def test_other_settings_compare_everything_anew(tmp_path: Path) -> None:
