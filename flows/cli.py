@@ -15,6 +15,7 @@ from flows.commands import (
     audit,
     codes,
     consent,
+    contradictions,
     demo,
     evaluate,
     link,
@@ -51,7 +52,7 @@ app = typer.Typer(
 for command in (
     demo.demo, setup.init, setup.doctor, run.run, run.serve, run.status, receipt.check, remap.remap, state.state,
     link.link, link.explain, outbound.outbound, relink.relink, evaluate.evaluate, rows.trace, reading.person,
-    reading.dictionary, reading.report,
+    reading.dictionary, reading.report, contradictions.contradictions,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(rows.quarantine_app, name="quarantine")

@@ -11,9 +11,10 @@ import duckdb
 
 from releases.measures.compile import compile_units, dimensions_of
 from releases.measures.declarations import Catalogue, Measure, catalogue
+from releases.measures.protect import shown_counts
 from releases.measures.source import Source, Tables, source_of
 from standard.errors import DeclarationError
-from store.home import quoted
+from store.home import literal, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 RARE = "(other paths)"
 _STATES = ("happened", "did_not", "not_observed")
-_COUNTS = frozenset({*_STATES, "units", "median_days", "before", "after"})
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Result:
         by: The dimensions asked for.
         rows: One row a group: the dimensions and, by kind, `follows`: units, observed, found, share, median_days,
             not_observed; `rate`: units, compared, before, after, change (per 100 weekdays), not_compared,
-            not_observed; `sequence`: path, agencies, units. `suppressed`: something of the group is None because a
+            not_observed; `sequence`: path, units. `suppressed`: something of the group is None because a
             count is smaller than `min_cell` or would give such a one away.
         min_cell: Smallest count shown.
         watched: Table of the outcome -> first and last day that it tells of.
@@ -83,7 +83,7 @@ def run_measure(name: str, of: Tables | Source, *, by: Sequence[str] = (), among
     among = among or catalogue()
     measure, source = among.measure(name), of if isinstance(of, Source) else source_of(of)
     units, watched = _units(measure, source, by, among)
-    rows = _shown(measure, _groups(measure, source.con, units, by), source.min_cell)
+    rows = _rows(measure, source, units, by)
     tables = {r.table for event in _looked_for(measure) for r in among.events[event].rows}
     return Result(
         measure, source.name, tuple(by), tuple(rows), source.min_cell, watched, tuple(sorted(tables - set(watched)))
@@ -129,88 +129,66 @@ def _looked_for(measure: Measure) -> list[str]:
     return [name for name in named if name]
 
 
-_COUNTED = {
-    "follows": """count(*) AS units, count(*) FILTER (state = 'happened') AS happened,
-        count(*) FILTER (state = 'did_not') AS did_not, count(*) FILTER (state = 'not_observed') AS not_observed,
-        median(days) FILTER (state = 'happened') AS median_days""",
-    "rate": """count(*) AS units, count(*) FILTER (state = 'happened') AS happened,
-        count(*) FILTER (state = 'did_not') AS did_not, count(*) FILTER (state = 'not_observed') AS not_observed,
-        100 * sum(before_days) FILTER (state = 'happened') / sum(before_exposure) FILTER (state = 'happened') AS before,
+def _rows(measure: Measure, source: Source, units: str, by: Sequence[str]) -> list[Row]:
+    if measure.kind == "sequence":
+        return _paths(source, units, by)
+    shown = shown_counts(source.con, units, [*by, "state"], least=source.min_cell)
+    figures = {tuple(row.pop(name) for name in by): row for row in _figures(measure, source.con, units, by)}
+    make = _follows_row if measure.kind == "follows" else _rate_row
+    rows = []
+    for group in sorted(figures):
+        counts = {name: shown.get((*group, name), 0) for name in _STATES} | {"units": shown.get((*group, None), 0)}
+        answer = make(measure, counts, figures[group]) | {"suppressed": None in counts.values()}
+        rows.append(dict(zip(by, group, strict=True)) | answer)
+    return rows
+
+
+_FIGURES = {
+    "follows": "median(days) FILTER (state = 'happened') AS median_days",
+    "rate": """100 * sum(before_days) FILTER (state = 'happened') / sum(before_exposure) FILTER (state = 'happened')
+            AS before,
         100 * sum(after_days) FILTER (state = 'happened') / sum(after_exposure) FILTER (state = 'happened') AS after""",
-    "sequence": "count(*) AS units",
 }
 
 
-def _groups(measure: Measure, con: duckdb.DuckDBPyConnection, units: str, by: Sequence[str]) -> list[Row]:
+def _figures(measure: Measure, con: duckdb.DuckDBPyConnection, units: str, by: Sequence[str]) -> list[Row]:
+    """By group what is told beside the counts; without dimensions one group, also where there is no unit."""
     keys = [quoted(name) for name in by]
-    own = ["path", "steps AS agencies"] if measure.kind == "sequence" else []
-    chosen = ", ".join([*keys, *own, _COUNTED[measure.kind]])
-    order = [*keys, "units DESC", "path"] if own else keys
-    grouped = f"GROUP BY {', '.join([*keys, *(['path', 'steps'] if own else [])])}" if keys or own else ""
-    query = f"SELECT {chosen} FROM ({units}) {grouped} {'ORDER BY ' + ', '.join(order) if order else ''}"
+    grouped = f"GROUP BY {', '.join(keys)}" if keys else ""
+    query = f"SELECT {', '.join([*keys, _FIGURES[measure.kind]])} FROM ({units}) {grouped}"
     found: list[Row] = con.sql(query).to_arrow_table().to_pylist()
     return found
 
 
-def _shown(measure: Measure, rows: Sequence[Row], least: int) -> list[Row]:
-    if measure.kind == "sequence":
-        return _paths(rows, least)
-    make = _follows_row if measure.kind == "follows" else _rate_row
-    return [make(measure, row, least) for row in rows]
-
-
-def _protected(row: Row, least: int) -> dict[str, Any]:
-    """The counts of a group's three states and their sum; a small one is None, and where only one is, the sum is too.
-
-    This looks at one table alone: what several tables give away together is for releases.aggregates to say.
-    """
-    shown: Row = {name: None if 0 < row[name] < least else row[name] for name in _STATES}
-    small = [name for name in _STATES if shown[name] is None]
-    return shown | {"units": None if len(small) == 1 else row["units"], "suppressed": bool(small)}
-
-
-def _follows_row(measure: Measure, row: Row, least: int) -> Row:
-    shown = _protected(row, least)
+def _follows_row(measure: Measure, counts: Row, figures: Row) -> Row:
     found, other = ("happened", "did_not") if measure.outcome_is == "found" else ("did_not", "happened")
-    observed = None if None in (shown[found], shown[other]) else row[found] + row[other]
+    observed = None if None in (counts[found], counts[other]) else counts[found] + counts[other]
+    waits = measure.window is not None and measure.window.from_ is not None and measure.window.from_ >= 0
     return {
-        **_keys(row), "units": shown["units"], "observed": observed, "found": shown[found],
-        "share": round(row[found] / observed, 4) if observed else None,
-        **({"median_days": row["median_days"] if shown["happened"] else None} if _waits(measure) else {}),
-        "not_observed": shown["not_observed"], "suppressed": shown["suppressed"],
+        "units": counts["units"], "observed": observed, "found": counts[found],
+        "share": round(counts[found] / observed, 4) if observed else None,
+        **({"median_days": figures["median_days"] if counts["happened"] else None} if waits else {}),
+        "not_observed": counts["not_observed"],
     }  # fmt: skip
 
 
-def _waits(measure: Measure) -> bool:
-    """Whether days from the index event on tell how long the outcome took."""
-    return measure.window is not None and measure.window.from_ is not None and measure.window.from_ >= 0
-
-
-def _rate_row(_measure: Measure, row: Row, least: int) -> Row:
-    shown = _protected(row, least)
-    before, after = (round(float(row[n]), 2) if shown["happened"] else None for n in ("before", "after"))
+def _rate_row(_measure: Measure, counts: Row, figures: Row) -> Row:
+    before, after = (round(float(figures[n]), 2) if counts["happened"] else None for n in ("before", "after"))
     return {
-        **_keys(row), "units": shown["units"], "compared": shown["happened"], "before": before, "after": after,
+        "units": counts["units"], "compared": counts["happened"], "before": before, "after": after,
         "change": None if before is None or after is None else round(after - before, 2),
-        "not_compared": shown["did_not"], "not_observed": shown["not_observed"], "suppressed": shown["suppressed"],
+        "not_compared": counts["did_not"], "not_observed": counts["not_observed"],
     }  # fmt: skip
 
 
-def _paths(rows: Sequence[Row], least: int) -> list[Row]:
-    """The paths taken by enough; the others together, by number of agencies, since a rare path can tell who it is."""
-    shown = [row | {"suppressed": False} for row in rows if row["units"] >= least]
-    rare: dict[tuple[Any, ...], int] = {}
-    for row in rows:
-        if row["units"] < least:
-            key = tuple(value for name, value in row.items() if name not in ("path", "units"))
-            rare[key] = rare.get(key, 0) + row["units"]
-    names = [name for name in (rows[0] if rows else ()) if name not in ("path", "units")]
-    for key, units in rare.items():
-        few = units < least
-        shown.append(dict(zip(names, key, strict=True))
-                     | {"path": RARE, "units": None if few else units, "suppressed": few})  # fmt: skip
-    return shown
-
-
-def _keys(row: Row) -> Row:
-    return {name: value for name, value in row.items() if name not in _COUNTS}
+def _paths(source: Source, units: str, by: Sequence[str]) -> list[Row]:
+    """The paths that enough took, most first; the others together, since a rare path can tell who it is."""
+    keys = ", ".join(map(quoted, [*by, "path"]))
+    named = f"""SELECT * REPLACE (CASE WHEN count(*) OVER (PARTITION BY {keys}) < {source.min_cell} THEN {literal(RARE)}
+        ELSE path END AS path) FROM ({units})"""
+    shown = shown_counts(source.con, named, [*by, "path"], least=source.min_cell)
+    rows: list[Row] = [
+        {**dict(zip([*by, "path"], key, strict=True)), "units": count, "suppressed": count is None}
+        for key, count in shown.items() if None not in key
+    ]  # fmt: skip
+    return sorted(rows, key=lambda row: ([row[name] for name in by], -(row["units"] or 0), row["path"]))

@@ -143,9 +143,15 @@ def source_of(tables: Tables, *, min_cell: int | None = None) -> Source:
     }  # fmt: skip
     return Source(
         str(manifest.get("release_id") or manifest["snapshot_id"]), con, columns, told,
-        int(manifest.get("min_cell") or MIN_CELL) if min_cell is None else min_cell, treated,
+        _least(tables) if min_cell is None else min_cell, treated,
         FURTHEST if "shifted" in treated.values() else 0,
     )  # fmt: skip
+
+
+def _least(tables: Tables) -> int:
+    """The smallest count that the agreement of a release lets be shown."""
+    told = getattr(tables, "quality", {}).get("min_cell") or tables.manifest.get("min_cell")
+    return int(told or MIN_CELL)
 
 
 def _is_date(table: str, column: str) -> bool:
