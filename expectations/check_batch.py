@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
@@ -261,7 +262,7 @@ def _write_validation(batch: Batch, judged: _Judged, held: str | None) -> None:
     ]
     said = {
         "extract_id": batch.extract.extract_id,
-        "engine": f"great-expectations {version('great-expectations')}",
+        "engine": _engine_version(),
         "held": held,
         "validated": batch.hold is None or held != batch.hold,
         "success": all(outcome.holds for outcome in judged.outcomes),
@@ -269,6 +270,12 @@ def _write_validation(batch: Batch, judged: _Judged, held: str | None) -> None:
     }
     with written_whole(batch.folder / "validation.json") as part:
         part.write_text(json.dumps(said, indent=1), encoding="utf-8")
+
+
+@cache
+def _engine_version() -> str:
+    """Who judged; to look it up costs as much as to check a small batch."""
+    return f"great-expectations {version('great-expectations')}"
 
 
 def _copy(con: duckdb.DuckDBPyConnection, query: str, into: Path) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, reduce
+from importlib import import_module
 from itertools import chain
+from types import ModuleType
 from typing import Any
 
 import duckdb
@@ -21,6 +25,9 @@ from store.home import quoted
 
 ROWS_AT_ONCE = 100_000
 """Rows of a relation, or distinct values of its columns, that are in memory as a data frame at one time."""
+
+MANY_VALUES = 2_000
+"""Distinct values from which on an expectation gets a data frame of its own."""
 
 _COUNTS = {"result_format": "BASIC", "partial_unexpected_count": 0, "exclude_unexpected_values": True}
 _IDS = _COUNTS | {"result_format": "COMPLETE", "return_unexpected_index_query": False}
@@ -36,13 +43,40 @@ class _Engine:
     batch_definition: Any
 
 
+class _StandIn(ModuleType):
+    """A module that is imported when something of it is first asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # asked by the import itself
+            raise AttributeError(name)
+        return getattr(import_module(self.__name__), name)
+
+
+@contextmanager
+def _imported_when_used(*names: str) -> Iterator[None]:
+    """While its body imports others, stand-ins take the place of some modules; what was imported before stays."""
+    stand_ins = {name: _StandIn(name) for name in names if name not in sys.modules}
+    for name, module in stand_ins.items():
+        parent, _, child = name.rpartition(".")
+        if parent in stand_ins:
+            setattr(stand_ins[parent], child, module)
+    sys.modules.update(stand_ins)
+    try:
+        yield
+    finally:
+        for name in stand_ins:
+            del sys.modules[name]
+
+
 @cache
 def _engine() -> _Engine:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations as gx
-    import great_expectations.expectations as gxe
-    from great_expectations.core.expectation_suite import ExpectationSuite
-    from great_expectations.data_context.types.base import ProgressBarsConfig
+    # Of these come charts and distributions: a second of time and 50 MiB that no expectation declared here needs.
+    with _imported_when_used("altair", "scipy", "scipy.stats"):
+        import great_expectations as gx
+        import great_expectations.expectations as gxe
+        from great_expectations.core.expectation_suite import ExpectationSuite
+        from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
@@ -102,8 +136,8 @@ def validate(con: duckdb.DuckDBPyConnection, checks: Sequence[Check], relation: 
 class _Alike:
     """Checks that ask the same of columns of the same types: one expectation on the values of all of them.
 
-    In the frame they are `number`n (which of the checks), `rows`n (how many rows have these values; 0 where other
-    expectations of the suite have more values to look at) and `v`n_0, `v`n_1 (the values), n being its own number.
+    Their distinct values are the temporary table `side`n, n being its own number: `number`n (which of the checks),
+    `rows`n (how many rows have these values) and `v`n_0, `v`n_1 (the values).
     """
 
     n: int
@@ -119,6 +153,7 @@ class _Alike:
 
     @property
     def columns_sql(self) -> str:
+        """The columns of a frame; no row has the values where other expectations of the suite have more to look at."""
         counted = (f"coalesce({name}{self.n}, 0) AS {name}{self.n}" for name in ("number", "rows"))
         return ", ".join([*counted, *self.values])
 
@@ -130,42 +165,62 @@ class _Alike:
             for number, check in enumerate(self.checks)
         )
 
-    def judged(self, frame: Any, result: Any) -> list[Outcome]:
-        """What came of the checks on the rows of a frame."""
-        considered = frame if self.asked.kind.nulls_count else frame.dropna(subset=self.values)
-        unexpected = frame.loc[list(result.result["unexpected_index_list"])]
-        counts = zip(self.checks, self._rows(considered), self._rows(unexpected), strict=True)
+    def judged(self, table: pa.Table, frame: Any, result: Any) -> list[Outcome]:
+        """What came of the checks on the rows of a table, of which Great Expectations saw the values as a frame."""
+        considered = frame.index if self.asked.kind.nulls_count else frame[self.values].dropna().index
+        unexpected = result.result["unexpected_index_list"]
+        counts = zip(self.checks, self._rows(table, considered), self._rows(table, unexpected), strict=True)
         return [Outcome(check.id, failing == 0, rows, failing) for check, rows, failing in counts]
 
-    def _rows(self, frame: Any) -> list[int]:
+    def _rows(self, table: pa.Table, places: Sequence[int]) -> list[int]:
+        """How many rows each check has among those that stand at some places of a table."""
         import numpy as np
 
-        rows = np.bincount(frame[f"number{self.n}"], frame[f"rows{self.n}"], minlength=len(self.checks))
-        return [int(each) for each in rows]
+        number, rows = (table[f"{name}{self.n}"].to_numpy()[list(places)] for name in ("number", "rows"))
+        return [int(each) for each in np.bincount(number, rows, minlength=len(self.checks))]
 
 
 def _by_distinct_values(con: duckdb.DuckDBPyConnection, checks: Sequence[Check], relation: str) -> Iterator[Outcome]:
     """Judges checks of single rows by the distinct values of their columns, each with the number of its rows."""
-    lists = _alike(con, checks, relation)
-    if not lists:
-        return
-    columns = ", ".join(alike.columns_sql for alike in lists)
-    sides = " POSITIONAL JOIN ".join(f"({alike.distinct_sql(relation)}) side{alike.n}" for alike in lists)
     found: dict[str, Outcome] = {}
-    for frame in _frames(con, f"SELECT {columns} FROM {sides}"):
-        results = _results(frame, [alike.asked for alike in lists], _IDS)
-        for outcome in chain.from_iterable(alike.judged(frame, results[alike.asked.id]) for alike in lists):
-            found[outcome.id] = _together(found[outcome.id], outcome) if outcome.id in found else outcome
+    lists = _alike(con, checks, relation)
+    for framed in _side_by_side(con, lists, relation):
+        columns = ", ".join(alike.columns_sql for alike in framed)
+        sides = " POSITIONAL JOIN ".join(f"side{alike.n}" for alike in framed)
+        for table in _tables(con, f"SELECT {columns} FROM {sides}"):
+            frame = table.select([name for alike in framed for name in alike.values]).to_pandas(date_as_object=False)
+            results = _results(frame, [alike.asked for alike in framed], _IDS)
+            for outcome in chain.from_iterable(alike.judged(table, frame, results[alike.asked.id]) for alike in framed):
+                found[outcome.id] = _together(found[outcome.id], outcome) if outcome.id in found else outcome
+    for alike in lists:
+        con.execute(f"DROP TABLE side{alike.n}")
     yield from found.values()
 
 
-def _frames(con: duckdb.DuckDBPyConnection, query: str) -> Iterator[Any]:
-    """The rows of a query in data frames of bounded size; at least one, so that expectations on no row are asked."""
+def _side_by_side(con: duckdb.DuckDBPyConnection, lists: Sequence[_Alike], relation: str) -> list[list[_Alike]]:
+    """Makes the distinct values of each list, and says which lists are judged in one frame.
+
+    Great Expectations copies the whole frame for each of its expectations: lists with many values go alone.
+    """
+    together: list[_Alike] = []
+    alone: list[list[_Alike]] = []
+    for alike in lists:
+        con.execute(f"CREATE OR REPLACE TEMP TABLE side{alike.n} AS {alike.distinct_sql(relation)}")
+        [(values,)] = con.execute(f"SELECT count(*) FROM side{alike.n}").fetchall()
+        if values > MANY_VALUES:
+            alone.append([alike])
+        else:
+            together.append(alike)
+    return [together, *alone] if together else alone
+
+
+def _tables(con: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.Table]:
+    """The rows of a query in tables of bounded size; at least one, so that expectations on no row are asked."""
     reader = con.sql(query).to_arrow_reader(ROWS_AT_ONCE)
     gathered = [reader.schema.empty_table()]
     for batch in chain(reader, [None]):
         if batch is None or sum(part.num_rows for part in gathered) + batch.num_rows > ROWS_AT_ONCE:
-            yield pa.concat_tables(gathered).to_pandas(date_as_object=False)
+            yield pa.concat_tables(gathered)
             gathered = []
         if batch is not None:
             gathered.append(pa.Table.from_batches([batch]))

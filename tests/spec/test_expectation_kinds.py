@@ -150,6 +150,8 @@ def test_the_engine_judges_parts_as_it_judges_the_whole(rows: list[dict[str, Any
         assert disagreements(outcomes, whole) == []
         patch.setattr(engine, "ROWS_AT_ONCE", 4)
         assert disagreements(whole, engine.validate(con, EVERY, "rows")) == []
+        patch.setattr(engine, "MANY_VALUES", 1)
+        assert disagreements(whole, engine.validate(con, EVERY, "rows")) == []
 
 
 @settings(max_examples=3, **QUICK)
