@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from store.home import connect, literal, quoted
+from store.parquet import read_schema
 
 
 def has_columns(landed: Path, names: Sequence[str]) -> bool:
     """Whether a landed table is still there and holds these columns."""
-    return landed.is_file() and set(names) <= set(pq.read_schema(landed).names)
+    return landed.is_file() and set(names) <= set(read_schema(landed).names)
 
 
 def new_keys(census: Path, before: Path, key: Sequence[str], *, at_most: int) -> list[tuple[str, ...]]:

@@ -18,6 +18,7 @@ from expectations.check_batch import Verdicts
 from expectations.compile import Outcome
 from expectations.suites import Check
 from standard.errors import AccountError, ExchangeError
+from store.encryption_home import unlock_above
 from store.home import connect, literal
 
 
@@ -85,6 +86,7 @@ class JudgeProcess:
 
 def _serve(requests: BinaryIO, answers: BinaryIO, spill: Path) -> None:
     _import_engine()
+    unlock_above(spill)
     with connect(temp=spill, memory_limit="500MB") as con:
         while True:
             try:

@@ -19,7 +19,7 @@ from mappings.load import Agency
 from standard.errors import ExtractError
 from store.accounts import read_moves, rows_now_sql
 from store.extracts import Status
-from store.home import Home, connect, literal, written_whole
+from store.home import Home, connect, literal, sql_path, written_whole
 from store.ledger import Ledger, order_, run
 from store.ledger import extract as extracts
 from store.seal_index import matched_sql, read_index
@@ -90,7 +90,7 @@ def _folded(
     with connect() as con, ledger.reading() as connection:
         con.register("moves", read_moves(connection, extract_id, until=until))
         rows = rows_now_sql(f"read_parquet({literal(batch.folder / 'rows.parquet')})", "moves")
-        con.sql(f"SELECT _record, disposition, reason FROM {rows}").write_parquet(str(stood))
+        con.sql(f"SELECT _record, disposition, reason FROM {rows}").write_parquet(sql_path(stood))
     return fold(before, batch, f"read_parquet({literal(stood)})", rules_of(feed), into=into)
 
 

@@ -10,6 +10,7 @@ from expectations.quarantine import Shown, show_row
 from expectations.retry import open_extract, states_of
 from mappings.declarations import Feed
 from standard.errors import ExtractError
+from store.encryption_home import in_clear
 from store.extracts import Batch
 from store.home import Home, connect, literal
 from store.ledger import Ledger
@@ -60,7 +61,8 @@ def find_record(home: Home, ledger: Ledger, *, name: str, line: int) -> tuple[st
 
 def _require_line(home: Home, ledger: Ledger, extract_id: str, *, where: str, line: int) -> None:
     """The last record may go on over several lines, but not beyond the file."""
-    with open_extract(home, ledger, extract_id).extract.path.open(encoding="latin-1") as file:
+    landed = open_extract(home, ledger, extract_id).extract.path
+    with in_clear(landed) as path, path.open(encoding="latin-1") as file:
         lines = sum(1 for _ in file)
     if line > lines:
         raise ExtractError(f"the file has only {lines:,} lines", where=where, mend="give an earlier line")

@@ -86,7 +86,7 @@ def _poll_source(night: Night, agency: Agency, source: str, feeds: list[Feed]) -
 def _poll(night: Night, agency: Agency, feed: Feed, door: Door) -> int:
     received = receive(
         door, wanted_of(feed), agency=agency.agency, feed=feed.feed, holds=feed.holds,
-        ledger=night.ledger, landing=Landing(night.home.landing), run_id=night.run.run_id,
+        ledger=night.ledger, landing=Landing(night.home.landing, agency.agency), run_id=night.run.run_id,
         now=night.now.astimezone(ZoneInfo(agency.timezone)),
     )  # fmt: skip
     still = [left.listed.name for left in received.left]

@@ -20,6 +20,7 @@ from mappings.manifest import ManifestEntry, entry_for, manifest_entries
 from mappings.map_extract import map_extract
 from store.accounts import require_rows_agree, require_sums_hold, write_accounts
 from store.batches import read_batch, write_batch
+from store.encryption_home import note_owner
 from store.extracts import Batch, Checked, Disposition, Extract, Holds, Status
 from store.home import literal
 from store.landing import Landing, read_extract
@@ -161,7 +162,9 @@ def _manifest_entry(night: Night, feed: Feed, extract: Extract) -> ManifestEntry
 def _map(night: Night, agency: Agency, feed: Feed, extract: Extract) -> None:
     with _stage(night, "map", extract) as going:
         manifest = _manifest_entry(night, feed, extract)
-        batch = map_extract(extract, agency, feed, into=night.home.batches / extract.extract_id, manifest=manifest)
+        into = night.home.batches / extract.extract_id
+        note_owner(into, agency.agency)
+        batch = map_extract(extract, agency, feed, into=into, manifest=manifest)
         write_batch(batch)
         going.rows = batch.received
         with night.ledger.writing() as connection:

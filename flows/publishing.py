@@ -40,7 +40,7 @@ from record.report import write_report
 from record.snapshot import Snapshot, current_snapshot, file_sha256, fingerprint
 from record.withhold import entities_to_link, orders_in_force, protected_sql
 from standard.errors import DeclarationError
-from store.home import Home, connect, written_whole
+from store.home import ENCRYPTED, Home, connect, sql_path, written_whole
 from store.ledger import Ledger, person_event
 from store.runs import stage_of
 from store.state import clear_old_states, states_in_force
@@ -115,7 +115,7 @@ def _people(night: Night, entities: Mapping[str, Path], restricted: pa.Table, wo
     with connect(temp=work / ".spill", memory_limit="450MB") as con:
         visible = entities_to_link(con, entities, orders=orders, restricted=restricted)
         people = people_from_entities(con, visible, work / "people.parquet")
-        con.sql(protected_sql(people)).write_parquet(str(work / PROTECTED), compression="zstd")
+        con.sql(protected_sql(people)).write_parquet(sql_path(work / PROTECTED), compression="zstd")
     (work / PROTECTED).chmod(0o600)
     return people
 
@@ -158,7 +158,8 @@ def _link(
     link_people(
         people, links, secret=read_identity_secret(night.home), settings=settings,
         known=known / "persons.parquet" if known else None, spent=spent, judgements=judgements,
-        index=night.home.links / INDEX,
+        # What is kept between runs is looked into by memory maps, which an encrypted file cannot give.
+        index=None if night.home.root in ENCRYPTED else night.home.links / INDEX,
     )  # fmt: skip
     for name in (people.name, PROTECTED):
         people.with_name(name).replace(links / name)

@@ -24,6 +24,7 @@ from flows.run import Night, Progress
 from flows.settings import Settings
 from mappings.load import Agency
 from standard.errors import ExtractError
+from store.encryption_home import OWNER
 from store.extracts import Status
 from store.home import Home, clear_leftovers, connect, written_whole
 from store.landing import Landing
@@ -167,15 +168,14 @@ def _read_past(ledger: Ledger, agency: Agency) -> _Past:
 
 
 def _require_landed(home: Home, past: _Past) -> None:
-    landing = Landing(home.landing)
     rows = [row for _, of_run in past.arrivals for row in of_run]
     # The file of an expunged row was removed on purpose: its other rows are taken as they were mapped.
     kept = [row for row in rows if not row.expunged]
-    missing = [row for row in kept if not landing.path_of(row.sha256).is_file()]
+    missing = [row for row in kept if not Landing(home.landing, row.agency).path_of(row.sha256).is_file()]
     if missing:
         raise ExtractError(
             f"{len(missing):,} of {len(rows):,} landed extracts are missing",
-            where=str(landing.path_of(missing[0].sha256)),
+            where=str(Landing(home.landing, missing[0].agency).path_of(missing[0].sha256)),
             mend="put landing/ back from your copy; without what came nothing can be mapped again",
         )
 
@@ -267,7 +267,7 @@ def _take_mapped(batch: Path, into: Path) -> None:
     """The mapped rows of a batch, without what was checked of them; the same files, under another name."""
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(mode=0o700, parents=True)
-    for name in ("mapped.parquet", "unreadable.parquet", "census.parquet", "batch.json"):
+    for name in (OWNER, "mapped.parquet", "unreadable.parquet", "census.parquet", "batch.json"):
         if (batch / name).exists():
             os.link(batch / name, into / name)
 

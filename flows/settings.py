@@ -13,7 +13,8 @@ from connectors.sources import DatabaseSource, Secrets, Source
 from mappings.load import Agency, load_agency
 from standard.declarations import Declared, read_declaration
 from standard.errors import DeclarationError
-from store.home import Home
+from store.home import Home, unlock_home
+from store.keys_provider import KeptKeys
 from store.ledger import Ledger, open_ledger
 
 REPOSITORY_AGENCIES = Path(mappings.__file__).parent / "agencies"
@@ -44,6 +45,10 @@ class Settings(Declared):
     night: Timetable = Timetable()
     notify: tuple[str, ...] = ()
     """Whom the operators' notices go to, as Apprise writes them (mailto, webhook, chat), best as `secret:NAME`."""
+    encryption: Literal["required", "off"] = "off"
+    """Whether what rests in the home is encrypted (store.encryption_home)."""
+    key_provider: KeptKeys | None = None
+    """Where the master key is kept, outside the home."""
     governance: Literal["required", "off"] = "off"
     """Whether nothing is loaded or released without an agreement in force. That it is `off` the status tells."""
 
@@ -54,7 +59,9 @@ def load_settings(home: Home) -> Settings:
     Raises:
         DeclarationError: The file is missing or wrong; with file and line.
     """
-    return read_declaration(home.settings_file, Settings)
+    settings = read_declaration(home.settings_file, Settings)
+    unlock_home(home)
+    return settings
 
 
 def agency_folders(home: Home, settings: Settings) -> dict[str, Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from standard.errors import LinkageError
+from store.home import literal, sql_path
 
 # What is read of each entity; an entity or a column that is not there counts as empty.
 READ = {
@@ -53,7 +54,7 @@ def people_from_entities(con: duckdb.DuckDBPyConnection, entities: Mapping[str, 
         _take(con, name, {**ALWAYS, **columns}, entities.get(name))
     con.execute(SQL.read_text(encoding="utf-8"))
     part = into.with_suffix(".part")
-    con.sql("FROM people_of_entities ORDER BY record_id").write_parquet(str(part), compression="zstd")
+    con.sql("FROM people_of_entities ORDER BY record_id").write_parquet(sql_path(part), compression="zstd")
     part.chmod(0o600)
     return part.replace(into)
 
@@ -64,7 +65,7 @@ def _take(con: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str],
         fields = ", ".join(f"NULL::{kind} AS {column}" for column, kind in columns.items())
         con.execute(f"CREATE OR REPLACE TEMP VIEW entity_{name} AS SELECT {fields}, NULL::VARCHAR AS age LIMIT 0")
         return
-    source = place if isinstance(place, str) else f"read_parquet('{_quoted(place)}')"
+    source = place if isinstance(place, str) else f"read_parquet({literal(place)})"
     try:
         there = {row[0] for row in con.sql(f"SELECT column_name FROM (DESCRIBE FROM {source})").fetchall()}
         fields = ", ".join(
@@ -78,7 +79,3 @@ def _take(con: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str],
         raise LinkageError(
             f"the entity table {name} cannot be read", where=str(place), mend="project the entities again"
         ) from error
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

@@ -10,7 +10,7 @@ import duckdb
 
 from linkage.groups import GroupScore, Shares, evaluate_groups
 from standard.errors import LinkageError
-from store.home import connect, literal
+from store.home import connect, literal, sql_path
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def evaluate_edges(edges: Path, truth: Path) -> Score:
         con.execute("CREATE TEMP TABLE truth AS SELECT record_id::VARCHAR AS record_id, truth FROM " + _reader(truth))
         con.execute(
             "CREATE TEMP TABLE edge AS SELECT record_l, record_r FROM read_parquet(?) WHERE decision = 'link'",
-            [str(edges)],
+            [sql_path(edges)],
         )
         found, right = con.sql(
             """SELECT count(*), count(*) FILTER (l.truth = r.truth)

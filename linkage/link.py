@@ -13,7 +13,6 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from linkage.blocking import SMALL, BlockIndex, SkippedBlocks, Slots, blocking_rules
 from linkage.delivery import Clock, Delivered, Delivery, deliver
@@ -30,6 +29,7 @@ from linkage.region import Past
 from linkage.score import scorer_of
 from standard.declarations import Declared
 from store.home import connect, literal
+from store.parquet import read_table
 
 KNOWN = pa.schema([("record_id", pa.string()), ("person_id", pa.string())])
 DEFAULT_MODEL = "2026-2"
@@ -267,9 +267,9 @@ def _cause(known: Path | None, settings: LinkageSettings) -> Cause | None:
 
 def _known(known: Path | None) -> tuple[pa.Table, pa.Table]:
     """The ids that records bear, and those they bore before."""
-    persons = pq.read_table(known, columns=["record_id", "person_id"]) if known else KNOWN.empty_table()
+    persons = read_table(known, ["record_id", "person_id"]) if known else KNOWN.empty_table()
     former = _beside(known, "former.parquet")
-    return persons, pq.read_table(former) if former else FORMER.empty_table().drop_columns("_record")
+    return persons, read_table(former) if former else FORMER.empty_table().drop_columns("_record")
 
 
 def _write(con: duckdb.DuckDBPyConnection, into: Path, kept: LinkIndex, done: Delivered) -> dict[str, int]:
@@ -314,7 +314,7 @@ _ARTEFACTS = {
 
 def _copy(con: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
     part = path.with_suffix(".part")
-    con.execute(f"COPY ({query}) TO '{part}' (FORMAT parquet, COMPRESSION zstd)")
+    con.execute(f"COPY ({query}) TO {literal(part)} (FORMAT parquet, COMPRESSION zstd)")
     part.chmod(0o600)
     part.replace(path)
 

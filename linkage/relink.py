@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from linkage.guard import levels_of
 from linkage.model import read_model
 from store import ledger as tables
-from store.home import connect, literal
+from store.home import connect, literal, sql_path
 from store.ledger import Ledger, now
 
 SQL = Path(__file__).parent / "relink.sql"
@@ -65,8 +65,8 @@ def compare_links(before: Path, after: Path) -> Relinking:
     models = [str(_settings(links)["model"]) for links in (before, after)]
     with connect() as con:
         for name, links in (("before", before), ("after", after)):
-            con.read_parquet(str(links / "persons.parquet")).create_view(f"person_{name}")
-            con.read_parquet(str(links / "edges.parquet")).create_view(f"edge_{name}")
+            con.read_parquet(sql_path(links / "persons.parquet")).create_view(f"person_{name}")
+            con.read_parquet(sql_path(links / "edges.parquet")).create_view(f"edge_{name}")
         con.execute(f"CREATE TEMP MACRO shifted(a, b) AS {_shifted(con, read_model(models[1]))}")
         con.execute(SQL.read_text(encoding="utf-8"))
         counts = con.sql("FROM counted").to_arrow_table().to_pylist()[0]

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from linkage.register import Judgement, Need, State, Verdict
 from standard.errors import JudgementError, LinkageError
-from store.home import connect, literal, peek
+from store.home import connect, literal, peek, sql_path
 
 QUEUE = Path(__file__).parent / "queue.sql"
 MOST_AGENCIES = 2
@@ -73,7 +73,7 @@ def queue(links: Path, judgements: Iterable[Judgement], *, limit: int | None = N
     """
     with connect() as con:
         for name in ("edges", "persons", "people"):
-            con.read_parquet(str(links / f"{name}.parquet")).create_view(name)
+            con.read_parquet(sql_path(links / f"{name}.parquet")).create_view(name)
         con.register("judged", _judged(judgements))
         con.execute("CREATE TEMP TABLE expected(kind VARCHAR, share DOUBLE, counts DOUBLE)")
         con.executemany(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,7 +12,6 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mappings.compile import CompiledFeed, compile_feed, install_macros
 from mappings.declarations import Feed
@@ -27,8 +26,10 @@ from mappings.read_table import read_census, read_table
 from mappings.read_xml import read_xml
 from mappings.reading import Reading, Unreadable, schema_of
 from standard.errors import ExtractError
+from store.encryption_home import in_clear
 from store.extracts import Batch, Extract, Severity
-from store.home import connect, literal, written_whole
+from store.home import connect, literal, sql_path, written_whole
+from store.parquet import write_table
 
 _READERS: dict[str, Callable[[Path, Feed], Reading]] = {
     "delimited": read_delimited, "table": read_table, "xml": read_xml, "json": read_json,
@@ -63,7 +64,8 @@ def map_extract(
     work = _Work(extract, agency, feed, into)
     try:
         into.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with work.connect(memory_limit) as connection:
+        with in_clear(extract.path) as path, work.connect(memory_limit) as connection:
+            work = replace(work, extract=replace(extract, path=path))
             reading = work.map(connection)
             work.write_unreadable(connection, reading)
             work.write_census(connection)
@@ -100,7 +102,7 @@ class _Work:
         install_macros(connection, called_in=f"{self.compiled.select} {self.compiled.select_key}")
         # A crosswalk is the side of a join that is kept; the optimizer does not know that the file is the larger one.
         connection.execute("SET disabled_optimizers = 'build_side_probe_side,join_order'")
-        connection.execute(f"SET allowed_directories = [{literal(f'{self.into.resolve()}/')}]")
+        connection.execute(f"SET allowed_directories = [{literal(f'{sql_path(self.into.resolve())}/')}]")
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         return connection
 
@@ -144,7 +146,7 @@ class _Work:
             schema=_UNREADABLE,
         )  # fmt: skip
         with written_whole(self.into / "unreadable.parquet") as part:
-            pq.write_table(pa.concat_tables([table, _unread_lines(reading)]), part)
+            write_table(pa.concat_tables([table, _unread_lines(reading)]), part)
 
     def _key_starts(self, connection: duckdb.DuckDBPyConnection, reading: Reading, rows: list[Unreadable]) -> pa.Array:
         """The keys of unreadable records as far as they can be read, converted as those of all others are."""

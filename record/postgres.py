@@ -10,12 +10,12 @@ from pathlib import Path
 import psycopg
 import pyarrow as pa
 import pyarrow.csv as pc
-import pyarrow.parquet as pq
 import sqlalchemy as sa
 from psycopg import sql
 
 from record.snapshot import Snapshot
 from standard.errors import PublishError
+from store.parquet import opened
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def _create(connection: psycopg.Connection, table: sql.Identifier, columns: Mapp
 def _copy(connection: psycopg.Connection, table: sql.Identifier, path: Path) -> int:
     """Streams a Parquet table into PostgreSQL batch by batch and gives the number of rows that arrived."""
     cursor = connection.cursor()
-    with pq.ParquetFile(path) as rows, cursor.copy(sql.SQL("COPY {} FROM STDIN (FORMAT csv)").format(table)) as copy:
+    with opened(path) as rows, cursor.copy(sql.SQL("COPY {} FROM STDIN (FORMAT csv)").format(table)) as copy:
         for batch in rows.iter_batches(batch_size=_BATCH_ROWS):
             text = pa.BufferOutputStream()
             pc.write_csv(batch, text, _CSV)

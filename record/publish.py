@@ -14,7 +14,6 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from record.changes import changes_between, no_changes
@@ -47,6 +46,7 @@ from standard.schema import entities as all_entities
 from store import ledger as tables
 from store.home import Home, literal, quoted, sync
 from store.ledger import Ledger, now
+from store.parquet import opened
 from store.registers import seal_act
 
 log = logging.getLogger(__name__)
@@ -334,7 +334,7 @@ def _commit(
 
 def _write_events(connection: sa.Connection, path: Path, common: Mapping[str, str], *, cause: str) -> None:
     """Writes what happened to person ids; the rows go to the driver as they are, without being made into models."""
-    with pq.ParquetFile(path) as file:
+    with opened(path) as file:
         names = list({"cause": cause, **dict.fromkeys(file.schema_arrow.names), **common})
         insert = tables.person_event.insert().compile(dialect=connection.dialect, column_keys=names)
         for batch in file.iter_batches(_EVENTS_AT_ONCE):

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from record.snapshot import Snapshot, current_id, current_snapshot, load_snapshot, pointer_lock
 from standard.errors import PublishError
 from standard.rules import rule_macros
-from store.home import Home, connect, literal, quoted, written_whole
+from store.home import ENCRYPTED, Home, connect, literal, quoted, sql_path, unlock_home, written_whole
+from store.parquet import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +35,7 @@ class Table:
     def to_arrow(self) -> pa.Table:
         """The whole table in memory."""
         self._require_there()
-        return pq.read_table(self.path, memory_map=False)
+        return read_table(self.path)
 
     def to_pandas(self) -> pd.DataFrame:
         """The whole table as a data frame; columns keep their Arrow types, so that a NULL stays one."""
@@ -47,7 +47,7 @@ class Table:
     def to_duckdb(self, con: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyRelation:
         """The table as a relation that is read only as far as a query asks, on `con` or a connection of its own."""
         self._require_there()
-        return (con or connect()).read_parquet(str(self.path))
+        return (con or connect()).read_parquet(sql_path(self.path))
 
     def _require_there(self) -> None:
         if not self.path.is_file():
@@ -109,6 +109,8 @@ def open_record(home: Home | Path | str, *, snapshot: str | None = None) -> Reco
     chosen = snapshot or current_id(place)
     if chosen is None:
         raise PublishError("nothing was published yet", where=str(place.record), mend="publish with: kith run")
+    if place.settings_file.is_file():
+        unlock_home(place)
     _follow_the_home(place)
     return Record(load_snapshot(place, chosen))
 
@@ -129,11 +131,14 @@ def write_views(home: Home, snapshot: Snapshot) -> Path:
 
     Beside them stand the macros of the rules of law (`is_juvenile`, `school_year_of` and so on, standard.rules).
     The views hold absolute paths, since DuckDB would take relative ones from wherever it is started. Every publishing
-    writes the file anew, and so does the first `open_record` in a home that was moved.
+    writes the file anew, and so does the first `open_record` in a home that was moved. An encrypted home has none.
     """
     path = home.record / VIEWS_FILE
     part = path.with_name(f".{VIEWS_FILE}.{os.getpid()}.part")
     part.unlink(missing_ok=True)
+    if home.root in ENCRYPTED:  # DuckDB's own tools have not the keys
+        path.unlink(missing_ok=True)
+        return path
     try:
         with duckdb.connect(part, config={"autoinstall_known_extensions": False}) as con:
             attach_tables(con, snapshot)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from standard.errors import PublishError
+from store.encryption_home import open_to_read
 from store.home import Home, sync, written_whole
 
 MANIFEST = "manifest.json"
@@ -103,8 +104,8 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file, read in pieces."""
-    with path.open("rb") as content:
+    """The sha256 of what a file holds, read in pieces."""
+    with open_to_read(path) as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 

@@ -12,10 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
 from standard.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from store.keys import DataKeys
+
+ENCRYPTED: dict[Path, DataKeys] = {}
+"""The encrypted homes that this process has opened (store.encryption_home.unlock): root -> data keys."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,21 @@ def open_home(root: Path) -> Home:
             where=str(home.root),
             mend="name its folder by --home or KITH_HOME, or lay one out with: kith init DIR",
         )
+    unlock_home(home)
     return home
+
+
+def unlock_home(home: Home) -> None:
+    """Makes the files of a home readable in this process, where it is encrypted.
+
+    Raises:
+        DeclarationError: What exchange.yaml says of encryption is wrong.
+    """
+    if b"encryption" not in home.settings_file.read_bytes() and home.root not in ENCRYPTED:
+        return
+    from store.encryption_home import unlock  # it stands on this module, and most homes need it not
+
+    unlock(home)
 
 
 @contextmanager
@@ -132,13 +153,15 @@ _LEFTOVERS = (f"landing/.parts/{'?' * 32}.part", "batches/*/.*.part", "batches/*
               "state/*/*/.spill", "receipts/*/.*.part", "outbound/*/.*.part")  # fmt: skip
 """There only while it is written; the part of a fetched file, which a later poll takes up, has a longer name."""
 _PART_WAITS = 7 * 24 * 3600
-"""Seconds: the part of a file that no poll has gone on with for so long is of a file that is gone from its source."""
+"""Seconds: the part of a file that no poll has gone on with for so long is of a file that is gone from its source.
+In an encrypted home none waits."""
 
 
 def clear_leftovers(home: Home) -> None:
     """Removes what a killed process was writing, for it holds rows; to be called only by who holds the home."""
+    waits = 0 if home.root in ENCRYPTED else _PART_WAITS  # what is on its way lies in clear
     for part in home.landing.glob(".parts/*"):
-        if part.stat().st_mtime < time.time() - _PART_WAITS:
+        if part.stat().st_mtime < time.time() - waits:
             part.unlink()
     for left in (path for pattern in _LEFTOVERS for path in home.root.glob(pattern)):
         shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -161,24 +184,40 @@ def connect(*, temp: Path | None = None, memory_limit: str = "1GB", threads: int
     }  # fmt: skip
     if temp is not None:
         config["temp_directory"] = str(temp)
-    return duckdb.connect(config=config)
+    con = duckdb.connect(config=config)
+    if ENCRYPTED:
+        from store.encryption_sql import reach_encrypted_files
+
+        reach_encrypted_files(con)
+    return con
 
 
 def peek() -> duckdb.DuckDBPyConnection:
     """A connection for a quick look into small files. To open a database costs more than such a look: one is kept."""
-    return _kept(os.getpid()).cursor()
+    return _kept(os.getpid(), bool(ENCRYPTED)).cursor()
 
 
 @cache
-def _kept(process: int) -> duckdb.DuckDBPyConnection:  # noqa: ARG001
-    # A forked process has the connection of its parent, but not the threads that do its work: it gets its own.
+def _kept(process: int, encrypted: bool) -> duckdb.DuckDBPyConnection:  # noqa: ARG001
+    # One made before an encrypted home was opened does not reach its files. A forked process has the connection of its
+    # parent, but not the threads that do its work: it gets its own.
     atexit.register(_kept.cache_clear)
     return connect()
 
 
+def sql_path(path: Path) -> str:
+    """What DuckDB opens a file by: its path or, in an encrypted home, its name in the decrypting file system."""
+    if not ENCRYPTED:
+        return str(path)
+    from store.encryption_home import place_of
+
+    return place_of(path)
+
+
 def literal(value: str | Path) -> str:
-    """A text as an SQL literal."""
-    return "'" + str(value).replace("'", "''") + "'"
+    """A text as an SQL literal; of a path, what DuckDB opens the file by."""
+    text = sql_path(value) if isinstance(value, Path) else value
+    return "'" + text.replace("'", "''") + "'"
 
 
 def quoted(name: str) -> str:

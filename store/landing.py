@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from store import ledger as tables
+from store.encryption_home import keys_of, open_to_write, size_of
 from store.extracts import Extract, Holds, Status
-from store.home import sync
+from store.home import sync, written_whole
 from store.ledger import Ledger
 from store.parts import Listed, Part, disk_trouble_told
 
@@ -63,10 +65,16 @@ class Landing:
     """The landing area: files named by the SHA-256 of their content, mode 0600, never changed."""
 
     folder: Path
+    agency: str = ""
+    """Whose content it is: in an encrypted home each agency has its own folder, because it has its own key."""
 
     def path_of(self, sha256: str) -> Path:
         """Where content of this SHA-256 lies."""
-        return self.folder / sha256[:2] / sha256
+        common = self.folder / sha256[:2] / sha256
+        if keys_of(self.folder) is None or not self.agency:
+            return common
+        own = self.folder / self.agency / sha256[:2] / sha256
+        return own if own.is_file() or not common.is_file() else common
 
     def part(self, source: str, listed: Listed) -> Part:
         """A part file for a file of a source."""
@@ -101,14 +109,21 @@ class Landing:
                     sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
             path = self.path_of(sha256)
             if not path.parent.is_dir():
-                path.parent.mkdir(mode=0o700, exist_ok=True)
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 sync(self.folder)
-            if path.is_file() and path.stat().st_size == part.stat().st_size:
+            if path.is_file() and size_of(path) == part.stat().st_size:
                 part.unlink()
-            else:
+            elif keys_of(path) is None:
                 part.replace(path)
                 sync(path.parent)
+            else:
+                self._encrypt(part, path)
         return sha256, path
+
+    def _encrypt(self, part: Path, path: Path) -> None:
+        with written_whole(path) as sealed, part.open("rb") as plain, open_to_write(path, at=sealed) as file:
+            shutil.copyfileobj(plain, file, 1 << 20)
+        part.unlink()
 
 
 def extract_id(agency: str, feed: str, sha256: str, nth: int) -> str:
@@ -293,7 +308,7 @@ def read_extract(ledger: Ledger, landing: Landing, extract_id: str) -> Extract:
     table = tables.extract
     with ledger.reading() as connection:
         row = connection.execute(table.select().where(table.c.extract_id == extract_id)).one()
-    return _extract(row, landing.path_of(row.sha256))
+    return _extract(row, replace(landing, agency=row.agency).path_of(row.sha256))
 
 
 def _extract(row: sa.Row[Any], path: Path) -> Extract:
