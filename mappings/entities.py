@@ -9,7 +9,6 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mappings.check_entities import find_element
 from mappings.compile import element_columns, install_macros, template_sql
@@ -20,7 +19,8 @@ from standard.code_sets import code_set
 from standard.errors import ExtractError
 from standard.schema import Column, Entity, entities
 from store.at_once import at_once
-from store.home import connect, literal, quoted, written_whole
+from store.home import connect, literal, quoted, sql_path, written_whole
+from store.parquet import read_schema, write_table
 
 _ROW_COLUMNS = {"_key": "VARCHAR", "_record": "BIGINT", "_line": "BIGINT", "_missing": "VARCHAR",
                 "_extract": "VARCHAR", "_since": "DATE"}  # fmt: skip
@@ -62,7 +62,7 @@ def _connect(states: Mapping[tuple[str, str], Path], into: Path, memory_limit: s
     connection.execute("SET disabled_optimizers = 'build_side_probe_side,join_order'")
     paths = ", ".join(literal(path.resolve()) for path in states.values())
     connection.execute(f"SET allowed_paths = [{paths}]")
-    connection.execute(f"SET allowed_directories = [{literal(f'{into.resolve()}/')}]")
+    connection.execute(f"SET allowed_directories = [{literal(f'{sql_path(into.resolve())}/')}]")
     connection.execute("SET enable_external_access = false; SET lock_configuration = true")
     return connection
 
@@ -70,7 +70,7 @@ def _connect(states: Mapping[tuple[str, str], Path], into: Path, memory_limit: s
 def _write(connection: duckdb.DuckDBPyConnection, entity: Entity, selects: list[str], path: Path) -> None:
     with written_whole(path.resolve()) as part:
         if not selects:
-            pq.write_table(pa.Table.from_pylist([], schema=entity.arrow_schema()), part)
+            write_table(pa.Table.from_pylist([], schema=entity.arrow_schema()), part)
             return
         rows = " UNION ALL ".join(selects)
         try:
@@ -176,7 +176,7 @@ class _Projection:
         if path is None:
             nothing = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in columns.items())
             return f"SELECT {nothing} WHERE false"
-        there = set(pq.read_schema(path).names)
+        there = set(read_schema(path).names)
         source = f"(SELECT * FROM read_parquet({literal(path.resolve())}) WHERE _deleted IS NULL)"
         rows = resolved_sql(feed, source, columns=there, state_of=self._state_of)
         selected = [
