@@ -8,6 +8,7 @@ from pathlib import Path
 
 from standard.errors import ExchangeError
 from store.home import Home, written_whole
+from store.seal_index import seal_secret
 
 TEMPLATES = Path(__file__).parent / "templates"
 IDENTITY_SECRET = "identity"
@@ -31,6 +32,7 @@ def lay_out_home(folder: Path, *, name: str | None = None) -> Home:
     root.chmod(0o700)
     (home.keys / "known_hosts").touch(mode=0o600)
     make_secret(home.keys / IDENTITY_SECRET)
+    seal_secret(home.keys, make=True)
     _copy(TEMPLATES / "agencies.md", home.agencies / "README.md")
     _copy(TEMPLATES / "governance.md", root / "governance" / "README.md")
     for path in (p for p in (TEMPLATES / "example").rglob("*") if p.is_file()):

@@ -191,7 +191,8 @@ def _declare(house: Courthouse, name: str, sector: str, feeds: dict[str, str], *
     house.folders[name] = house.small.drop.with_name(f"outbox_{name}")
     house.folders[name].mkdir()
     told: dict[str, Any] = {"name": name, "title": name.replace("_", " ").title(), "sector": sector,
-                            "drop": house.small.drop, "outbox": house.folders[name], "feeds": ", ".join(feeds)}  # fmt: skip
+                            "drop": house.small.drop, "outbox": house.folders[name],
+                            "feeds": ", ".join(feeds)}  # fmt: skip
     (folder / "agency.yaml").write_text(AGENCY.format(**told), "utf-8")
     for feed, text in feeds.items():
         holds = "delta"

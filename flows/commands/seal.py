@@ -16,7 +16,7 @@ from flows.commands.run import how_it_went, run_plain
 from flows.governed import OFF, day_of
 from flows.settings import load_agencies_of, load_settings
 from flows.terminal import HERE, Commands, HomeOption, JsonOption, answer, show_failures, table
-from governance import retractions, sealing
+from governance import retractions, sealing, sealing_export
 from governance.load import governance_folder, load_governance
 from governance.parties import Parties
 from mappings.load import Agency
@@ -174,6 +174,39 @@ def acknowledge(
     with _held(home) as at:
         retractions.acknowledge(at.home, at.ledger, notice, by=by)
     answer({"acknowledged": notice}, text="acknowledged", as_json=as_json)
+
+
+@app.command("export")
+def export_index(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where it is written; keep it with your backups.")],
+    home: HomeOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the seal index to a file, for a home that is restored from a backup older than its orders.
+
+    \b
+    Example: kith seal export /srv/backup/seals.json
+    """
+    with _held(home) as at:
+        marks = sealing_export.export_seals(at.home, at.ledger, file)
+    answer({"file": str(file), "marks": marks}, text=f"{marks:,} marks: {file}", as_json=as_json)
+
+
+@app.command("import")
+def import_index(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `export` wrote.")],
+    later: LaterOption = False,
+    home: HomeOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Take up an exported seal index, and take out at once what its orders cover.
+
+    \b
+    Example: kith seal import /srv/backup/seals.json
+    """
+    with _held(home) as at:
+        marks = sealing_export.import_seals(at.home, at.ledger, file)
+    _answer_applied(home, {"marks": marks}, [f"{marks:,} marks are new here"], now=not later, as_json=as_json)
 
 
 def _answer_applied(

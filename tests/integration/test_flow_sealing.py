@@ -1,0 +1,274 @@
+"""What a court has sealed or expunged is gone everywhere and stays gone, whatever way it comes again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+import sqlalchemy as sa
+
+import flows.sealing
+from expectations.past_states import write_state_as_of
+from expectations.quarantine import list_quarantine
+from expectations.retry import release_row
+from flows.remap import remap_agency
+from flows.settings import load_settings
+from governance.sealing import Kind, lift_order
+from governance.sealing_export import export_seals, import_seals
+from governance.subjects import read_registers
+from linkage.review import queue
+from record.reader import Record, open_record
+from standard.errors import DeclarationError, ExtractError
+from store.ledger import judgement, now, order_
+from store.registers import retraction, seal_mark, seal_order
+from tests.courthouse import (
+    CASE,
+    CASES,
+    CHARGES,
+    CONTACT,
+    CONTACTS,
+    PARTIES,
+    PARTS,
+    Courthouse,
+    bytes_with,
+    copied,
+    courthouse,
+)
+from tests.exchange import MONDAY
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Courthouse:
+    """The home before the order."""
+    return courthouse(tmp_path_factory.mktemp("courthouse"))
+
+
+@pytest.fixture(scope="module")
+def sealed(base: Courthouse, tmp_path_factory: pytest.TempPathFactory) -> Courthouse:
+    """The home after the night in which the order to seal came into force."""
+    house = copied(base, tmp_path_factory.mktemp("sealed") / "house")
+    house.order(CASE, CONTACT)
+    house.night()
+    return house
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way for the sealed case or contact to come again: a file that is sent, and the rows it would put in force."""
+
+    name: str
+    feed: str
+    rows: tuple[str, ...]
+    days: int = 0
+
+
+HEADS = {"cases": CASES, "parties": PARTIES, "parts": PARTS, "charges": CHARGES, "contacts": CONTACTS,
+         "state_contacts": CONTACTS}  # fmt: skip
+CHILD = "Zorabel,Quenniston,2010-01-30"
+WAYS = (
+    Way("the same row under another file name", "cases", ("C1,24-JV-118,2026-03-02",)),
+    Way("a corrected row of the same key", "cases", ("C1,24-JV-118,2026-03-03",), 1),
+    Way("its key in small letters", "cases", ("c1,24-JV-118,2026-03-02",), 1),
+    Way("its key with blanks and zeros before it", "parts", ("11,0c1,P1", "12,C-1,P1"), 2),
+    Way("a file of an older day after the newer", "cases", ("C1,24-JV-118,2026-03-02",), -3),
+    Way("a backfill of an old day", "charges", ("71,C1,P1,2026-02-14,Ch. 266 s. 30",), -400),
+    Way("a new charge of the case", "charges", ("79,C1,P1,2026-02-15,Ch. 94C s. 34",), 1),
+    Way("the case under another key, by its docket number", "cases", ("C9,24 JV 118,2026-03-02",), 3),
+    Way("what hangs on the other key", "charges", ("78,C9,P1,2026-02-16,Ch. 266 s. 30",), 3),
+    Way("the contact under another number", "contacts", (f"777,{CHILD},2026-02-14,26-9901",), 1),
+    Way("another agency's report of the same contact", "state_contacts", (f"55,{CHILD},2026-02-14,A9",), 1),
+    Way("a row in error, which quarantine would show", "cases", ("C1,24-JV-118,never",), 4),
+    Way("a row that cannot be split", "contacts", (f"501,{CHILD},2026-02-14,26-9901,too,many",), 5),
+    Way("a row that was deleted and comes again", "contacts", (f"501,{CHILD},2026-02-14,26-9901",), 6),
+    Way("the person of the case alone", "parties", ("P1,Zorabel,Quenniston,2010-01-30",), 5),
+)
+"""Beside these, the tests below go the ways that are no file: 27 in all."""
+
+
+def send(house: Courthouse, *, but: tuple[str, ...] = ()) -> None:
+    for number, way in enumerate(WAYS):
+        if way.name not in but:
+            text = "\n".join([HEADS[way.feed].partition("\n")[0], *way.rows, ""])
+            house.put(way.feed, text, day=MONDAY.date() + timedelta(days=way.days), more=f"_{number}")
+
+
+def published(record: Record) -> list[str]:
+    """The tables in which anything of the sealed child, case or contact stands."""
+    told = ("Zorabel", "Quenniston", "24-JV-118", "24 JV 118", "26-9901|501")
+    keys = ("/C1", "/c1", "/0c1", "/C-1", "/C9", "/P1", "/71", "/78", "/79", "/501", "/777", "state_police/contacts/55")
+    found = []
+    with duckdb.connect() as con:
+        for path in sorted(record.snapshot.folder.glob("*.parquet")):
+            rows = con.execute(f"SELECT * FROM '{path}'").fetchall()
+            cells = [cell for row in rows for cell in row if isinstance(cell, str)]
+            if any(word in cell for cell in cells for word in told) or any(c.endswith(k) for c in cells for k in keys):
+                found.append(path.stem)
+    return found
+
+
+def test_a_sealed_case_is_out_of_the_record_and_of_all_earlier_snapshots(sealed: Courthouse) -> None:
+    record = open_record(sealed.home)
+    assert published(record) == []
+    others = record.table("case").to_pandas()
+    assert others.case_ref.tolist() == ["valley_court/cases/C2"]
+    assert len(record.table("charge").to_pandas()) == 1
+    left = [p for p in sealed.home.root.rglob("*.parquet") if p.parts[-4:-2] == ("record", "snapshots")]
+    assert {p.parent.name for p in left} == {record.snapshot_id}
+    # What the exchange keeps unseen, and nothing else, still holds it.
+    assert {name.partition("/")[0] for name in bytes_with(sealed.home.root)} == {"landing", "batches", "state"}
+
+
+def test_the_index_of_orders_holds_no_key_and_no_name(sealed: Courthouse) -> None:
+    with sealed.ledger.reading() as connection:
+        rows = [*connection.execute(seal_mark.select()), *connection.execute(seal_order.select())]
+    text = " ".join(str(cell) for row in rows for cell in row)
+    assert len(rows) > 5
+    for word in ("C1", "P1", "501", "JV-118", "Zorabel", "ZORABEL"):
+        assert word not in text.replace("27-SO-1", "").split()
+        assert f"/{word}" not in text
+
+
+def test_no_way_brings_a_sealed_record_back(sealed: Courthouse, tmp_path: Path) -> None:
+    house = copied(sealed, tmp_path / "house")
+    send(house)
+    record = house.night()
+    assert published(record) == []
+    shown = list_quarantine(house.home, house.ledger)
+    assert {row.name.partition("_")[0] for row in shown} <= {"students"}  # the school's own row in error
+    for name, agency in house.agencies.items():
+        for feed in ("cases", "contacts"):
+            if feed in agency.feeds and name != "state_police":
+                out = tmp_path / f"{name}.csv"
+                write_state_as_of(house.home, house.ledger, agency, agency.feeds[feed], house.today, into=out)
+                assert "Zorabel" not in out.read_text("utf-8")
+                assert "118" not in out.read_text("utf-8")
+    sealed_refs = set(read_registers(house.ledger).seals["ref"].to_pylist())
+    assert {CASE, CONTACT} <= sealed_refs
+    links = house.home.links / record.snapshot.manifest["versions"]["links"]
+    assert "Zorabel" not in str(duckdb.sql(f"SELECT * FROM '{links}/people.parquet'").fetchall())
+    assert not [pair for pair in queue(links, []) if CONTACT in (pair.record_l, pair.record_r)]
+    # Every row of another child that came is still there.
+    assert len(record.table("police_contact").to_pandas()) == 2
+
+
+def test_a_remap_brings_nothing_back_and_keeps_the_accounts(sealed: Courthouse, tmp_path: Path) -> None:
+    house = copied(sealed, tmp_path / "house")
+    for name in ("valley_court", "town_police"):
+        agency = house.agencies[name]
+        remap_agency(house.home, load_settings(house.home), agency, ledger=house.ledger,
+                     anew=frozenset(agency.feeds), progress=lambda _: None, withdraw=True)  # fmt: skip
+    record = house.night()
+    assert published(record) == []
+    assert house.accounts()["accepted", ""] + house.accounts().get(("withheld", "sealed_by_order"), 0) >= 14
+
+
+def test_a_row_of_a_sealed_case_is_not_released_from_quarantine(base: Courthouse, tmp_path: Path) -> None:
+    house = copied(base, tmp_path / "house")
+    house.night(
+        cases="CaseNo,Docket,Filed\nC1,24-JV-118,2026-03-02\n", contacts=f"{CONTACTS}503,Nobody,,,2026-02-15,\n"
+    )
+    with house.ledger.reading() as connection:
+        [held] = [row for row in list_quarantine(house.home, house.ledger) if "contacts" in row.name]
+        assert connection is not None
+    house.order("town_police/contacts/503")
+    house.night()
+    assert not [row for row in list_quarantine(house.home, house.ledger) if "contacts" in row.name]
+    feed = house.agencies["town_police"].feeds["contacts"]
+    with pytest.raises(ExtractError, match="not in quarantine"):
+        release_row(house.home, house.ledger, feed, extract_id=held.extract_id, record=held.record, who="a", why="b")
+
+
+@pytest.fixture(scope="module")
+def expunged(base: Courthouse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Courthouse]:
+    """The home after an order to expunge; the first night of it is killed before any content is destroyed."""
+    house = copied(base, tmp_path_factory.mktemp("expunged") / "house")
+    line = {"verdict": "same", "who": "r_ode", "at": now(), "why": "same photograph", "needs": 1}
+    with house.ledger.writing() as connection:
+        connection.execute(judgement.insert().values(record_l=CONTACT, record_r="valley_court/parties/P1", **line))
+    (house.home.root / "work").mkdir(exist_ok=True)
+    (house.home.root / "work" / "people.parquet").write_bytes(b"Zorabel Quenniston")  # a killed run left it
+    house.order(CASE, CONTACT, kind=Kind.EXPUNGE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flows.sealing, "purge", _killed)
+        assert house.run().failures
+    house.night()
+    yield house
+
+
+def _killed(*_: object) -> None:
+    raise KeyError("killed")
+
+
+def test_of_what_is_expunged_no_file_of_the_home_holds_anything(expunged: Courthouse) -> None:
+    record = open_record(expunged.home)
+    assert published(record) == []
+    assert bytes_with(expunged.home.root) == []
+    with expunged.ledger.reading() as connection:
+        assert connection.execute(sa.select(judgement)).all() == []
+        assert [ref for ref in connection.execute(sa.select(order_.c.ref)).scalars() if "C1" in ref] == []
+    assert expunged.accounts()["withheld", "expunged_by_order"] == 5
+    assert record.table("case").to_pandas().case_ref.tolist() == ["valley_court/cases/C2"]
+
+
+def test_no_way_brings_an_expunged_record_back_into_any_file(expunged: Courthouse, tmp_path: Path) -> None:
+    house = copied(expunged, tmp_path / "house")
+    # A person alone, in no case, is no expunged record: the row is kept, and hidden.
+    send(house, but=("the person of the case alone", "a row that cannot be split"))
+    record = house.night()
+    assert published(record) == []
+    assert bytes_with(house.home.root) == []
+    agency = house.agencies["valley_court"]
+    remap_agency(house.home, load_settings(house.home), agency, ledger=house.ledger, anew=frozenset(agency.feeds),
+                 progress=lambda _: None, withdraw=True)  # fmt: skip
+    assert published(house.night()) == []
+    assert bytes_with(house.home.root) == []
+
+
+def test_a_restored_home_takes_the_orders_up_again(base: Courthouse, expunged: Courthouse, tmp_path: Path) -> None:
+    index = tmp_path / "seals.json"
+    assert export_seals(expunged.home, expunged.ledger, index) > 5
+    assert not [word for word in ("Zorabel", "/C1", 'P1"', "JV") if word in index.read_text("utf-8")]
+    restored = copied(base, tmp_path / "restored")
+    (restored.home.keys / "seal").write_bytes((expunged.home.keys / "seal").read_bytes())
+    assert import_seals(restored.home, restored.ledger, index) > 5
+    assert import_seals(restored.home, restored.ledger, index) == 0
+    assert published(restored.night()) == []
+    assert bytes_with(restored.home.root) == []
+    index.write_text(index.read_text("utf-8").replace("27-SO-1", "27-SO-2"), "utf-8")
+    with pytest.raises(DeclarationError, match="altered"):
+        import_seals(restored.home, restored.ledger, index)
+
+
+def test_an_order_of_a_feed_stays_where_its_rule_is_mended_away_until_it_is_lifted(
+    base: Courthouse, tmp_path: Path
+) -> None:
+    house = copied(base, tmp_path / "house")
+    feed = house.home.agencies / "valley_court" / "cases.yaml"
+    text = feed.read_text("utf-8")
+    rule = 'withhold: [{reason: sealed, when: "docket = \'24-JV-118\'", covers: "cases/{case_no}", lasting: true}]\n'
+    feed.write_text(text.replace("elements:", f"{rule}elements:"), "utf-8")
+    agency = house.agencies["valley_court"]
+    remap_agency(house.home, load_settings(house.home), agency, ledger=house.ledger, anew=frozenset(),
+                 progress=lambda _: None)  # fmt: skip
+    assert published(house.night()) == ["person_name", "police_contact"] or "case" not in published(
+        open_record(house.home)
+    )
+    feed.write_text(text, "utf-8")
+    agency = house.agencies["valley_court"]
+    remap_agency(house.home, load_settings(house.home), agency, ledger=house.ledger, anew=frozenset(),
+                 progress=lambda _: None)  # fmt: skip
+    assert "case" not in published(house.night())
+    with pytest.raises(DeclarationError, match="no such order"):
+        lift_order(house.home, house.ledger, "valley_court/cases/C2", why="27-JV-030", by="clerk", parties=None)
+    assert lift_order(house.home, house.ledger, CASE, why="27-JV-030", by="clerk", parties=None)
+    assert "case" in published(house.night())
+
+
+def test_agencies_that_were_told_are_told_to_retract(sealed: Courthouse) -> None:
+    with sealed.ledger.reading() as connection:
+        rows = connection.execute(sa.select(retraction.c.recipient, retraction.c.cause)).all()
+    assert sorted(rows) == [("town_police", "order"), ("valley_court", "order")]
