@@ -21,6 +21,7 @@ from record.in_force import attach_in_force, only_row, working_database
 from record.reader import write_views
 from record.snapshot import (
     MANIFEST,
+    WITHHELD,
     Snapshot,
     current_id,
     damaged_tables,
@@ -240,6 +241,7 @@ def _build(ledger: Ledger, inputs: Inputs, folder: Path) -> dict[str, Any]:
         queries = {name: entity_sql(name) for name in entity_tables()}
         queries |= {"person_source": person_source_sql(), "person": person_sql(), "timeline": timeline_sql(folder)}
         written = {name: _write_table(con, query, folder / f"{name}.parquet") for name, query in queries.items()}
+        _write_withheld(con, folder / WITHHELD)
         return {"tables": written, "divided_index_numbers": divided, **_count_withheld(con, written)}
 
 
@@ -248,6 +250,16 @@ def _write_table(con: duckdb.DuckDBPyConnection, query: str, path: Path) -> dict
     described = con.execute(f"DESCRIBE FROM read_parquet({literal(path)})").fetchall()
     rows = only_row(con, f"SELECT count(*) FROM read_parquet({literal(path)})")[0]
     return {"rows": rows, "sha256": file_sha256(path), "columns": {line[0]: line[1] for line in described}}
+
+
+def _write_withheld(con: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Writes which rows are withheld and why: opaque ids only, of a mention the hash of its reference."""
+    rows = [
+        f'SELECT {"md5(person_ref)" if name == "person" else "row_id"} AS "row", withheld AS reason'
+        f" FROM judged.{quoted(name)} WHERE withheld IS NOT NULL"
+        for name in all_entities()
+    ]
+    con.execute(f"COPY ({' UNION ALL '.join(rows)} ORDER BY ALL) TO {literal(path)} (FORMAT parquet, COMPRESSION zstd)")
 
 
 def _count_withheld(con: duckdb.DuckDBPyConnection, written: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from store.encryption_home import open_to_read
 from store.home import Home, sync, written_whole
 
 MANIFEST = "manifest.json"
+WITHHELD = "withheld.parquet"
+"""Beside the tables, for the exchange itself: which rows are not published, and why."""
 
 
 @dataclass(frozen=True)

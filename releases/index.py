@@ -15,11 +15,10 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from record.reader import Record
-from record.snapshot import file_sha256
+from record.snapshot import WITHHELD, file_sha256
 from releases.reader import MANIFEST
 from releases.tables import Decided, counted_columns, reasons_table
 from standard.errors import PublishError
@@ -132,9 +131,10 @@ def write_index(
             f" _kind AS kind{values} FROM {table.source}",
             folder / f"{table.table}.parquet",
         )
-    pq.write_table(reasons_table(list(decided)), folder / "reasons.parquet")
+    con.register("reasons", reasons_table(list(decided)))
+    _copy(con, "FROM reasons", folder / "reasons.parquet")
     _copy(con, "SELECT md5(person_ref) AS mention, person_id AS person FROM person_source", folder / "mentions.parquet")
-    withheld = record.snapshot.folder / "withheld.parquet"
+    withheld = record.snapshot.folder / WITHHELD
     none = 'SELECT NULL::VARCHAR AS "row", NULL::VARCHAR AS reason WHERE false'
     _copy(con, f"FROM read_parquet({literal(withheld)})" if withheld.is_file() else none, folder / "withheld.parquet")
     return counted

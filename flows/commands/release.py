@@ -1,7 +1,8 @@
-"""What goes out: `kith release POLICY`, `kith release list`, `verify`."""
+"""What goes out: `kith release POLICY`, `kith release list`, `diff`, `verify`."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +14,7 @@ from typer.core import TyperGroup
 from flows.commands.agreement import OnOption
 from flows.commands.consent import opened
 from flows.terminal import HERE, HomeOption, JsonOption, answer, table
+from releases.diff import diff_releases
 from releases.index import kept_releases
 from releases.reader import open_release
 from releases.release import make_release
@@ -84,6 +86,25 @@ def list_releases(home: HomeOption = HERE, as_json: JsonOption = False) -> None:
         names = ("release_id", "recipient", "policy", "agreement", "snapshot_id", "at", "path")
         rows = [{name: kept.facts[name] for name in names} for kept in kept_releases(o.at.home)]
     answer(rows, text=table(rows, empty="nothing was released yet"), as_json=as_json)
+
+
+@app.command()
+def diff(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Id of a release, as `list` shows it.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Id of a later one by the same policy.")],
+    home: HomeOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Say of every number that changed between two releases by which causes, which sum to the difference.
+
+    The numbers are exact, for the exchange itself: rows of every table, and rows of every code.
+
+    \b
+    Example: kith release diff research-20260330T080000Z research-20260430T080000Z
+    """
+    with opened(home) as o:
+        changes = [asdict(change) for change in diff_releases(o.at.home, o.ledger, old, new)]
+    answer(changes, text=table(changes, empty="no number changed"), as_json=as_json)
 
 
 @app.command()

@@ -408,7 +408,7 @@ def test_who_took_back_a_consent_is_gone_and_the_recipient_is_told(own: World, t
     form.write_bytes(b"signed")
     scope = Scope(ANA, ("university",), ("research",), (Sensitivity.EDUCATION,))
     parties = own.small.load().parties
-    consent = record_consent(own.ledger, parties, scope, granted=True, grantor=Grantor.PARENT, authority="birth certificate",
+    consent = record_consent(own.ledger, parties, scope, granted=True, grantor=Grantor.PARENT, authority="form",
                              document=form, since=START, until=END, by="school_officer")  # fmt: skip
     assert rows_of(release(own), "enrollment").__len__() == 2
     withdraw_consent(own.ledger, parties, consent, on=DAY, by="school_officer")
