@@ -11,12 +11,14 @@ import typer
 
 from flows.commands import (
     agency,
+    aggregate,
     agreement,
     audit,
     codes,
     consent,
     contradictions,
     demo,
+    disclosures,
     evaluate,
     link,
     measures,
@@ -52,7 +54,7 @@ app = typer.Typer(
 for command in (
     demo.demo, setup.init, setup.doctor, run.run, run.serve, run.status, receipt.check, remap.remap, state.state,
     link.link, link.explain, outbound.outbound, relink.relink, evaluate.evaluate, rows.trace, reading.person,
-    reading.dictionary, reading.report, contradictions.contradictions,
+    reading.dictionary, reading.report, contradictions.contradictions, aggregate.aggregate,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(rows.quarantine_app, name="quarantine")
@@ -63,6 +65,7 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(consent.app, name="consent")
 app.add_typer(consent.override_app, name="override")
 app.add_typer(audit.app, name="audit")
+app.add_typer(disclosures.app, name="disclosures")
 app.add_typer(measures.app, name="measure")
 app.add_typer(seal.app, name="seal")
 app.add_typer(review.app, name="review")

@@ -15,6 +15,7 @@ from governance.load import Governance, Standing, governance_folder, load_govern
 from mappings.load import Agency
 from record.snapshot import fingerprint
 from standard.errors import DeclarationError
+from store.audit_log import Event, append
 from store.home import Home
 
 NO_AGREEMENT = "no_agreement"
@@ -35,10 +36,18 @@ def governance_of(night: Night) -> Governance | None:
     run_id = night.run.run_id
     if run_id not in _READ:
         found = load_governance(governance_folder(night.home), night.agencies)
-        tell_what_does_not_count(found, day_of(night.settings, night.now))
+        day = day_of(night.settings, night.now)
+        tell_what_does_not_count(found, day)
+        _log_standings(night.home, found, day)
         _READ.clear()
         _READ[run_id] = found
     return _READ[run_id]
+
+
+def _log_standings(home: Home, found: Governance, day: date) -> None:
+    """Tells the audit log which agreements a run finds in force (1) and which not (0), by the folder as it is."""
+    standings = {name: int(found.standing(name, day) is Standing.IN_FORCE) for name in found.filed}
+    append(home, Event("agreements", found.versions()["governance"], "exchange", role="exchange", counts=standings))
 
 
 def why_not_loaded(night: Night, agency: Agency, feed: str) -> str | None:

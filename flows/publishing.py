@@ -40,6 +40,7 @@ from record.report import write_report
 from record.snapshot import Snapshot, current_snapshot, file_sha256, fingerprint
 from record.withhold import entities_to_link, orders_in_force, protected_sql
 from standard.errors import DeclarationError
+from store.audit_log import Event, checkpoint, intent
 from store.home import ENCRYPTED, Home, connect, sql_path, written_whole
 from store.ledger import Ledger, person_event
 from store.runs import stage_of
@@ -217,11 +218,15 @@ def publish(night: Night) -> None:
     linked = night.linked
     if linked is None:
         return
-    with stage_of(night.ledger, night.run.run_id, "publish") as going:
+    event = Event("publish", night.run.run_id, "exchange", role="exchange")
+    with stage_of(night.ledger, night.run.run_id, "publish") as going, intent(night.home, event) as told:
         snapshot = publish_record(
             night.home, night.ledger, _inputs(night, linked), run_id=night.run.run_id, fence=night.run.fence
         )
         going.rows = sum(table["rows"] for table in snapshot.manifest["tables"].values())
+        told.object, told.counts["rows"] = snapshot.snapshot_id, going.rows
+        told.decision = "published" if snapshot.is_new else "unchanged"
+    checkpoint(night.home)
     night.snapshot_id, night.published = snapshot.snapshot_id, snapshot.is_new
     verb = "published" if snapshot.is_new else "nothing changed; in force is"
     night.progress(f"{verb} snapshot {snapshot.snapshot_id}: {going.rows:,} rows")

@@ -88,6 +88,8 @@ def record_disclosures(
     ] or ["SELECT NULL::VARCHAR AS person_id, NULL::VARCHAR AS table_name, NULL::VARCHAR AS columns WHERE false"]
     rows = f"""SELECT DISTINCT person_id, table_name, columns FROM ({" UNION ALL ".join(queries)})
         WHERE person_id IS NOT NULL ORDER BY person_id, table_name, columns"""
+    for left in home.disclosures.glob(".*.part"):  # of a release that was killed: one is made at a time
+        left.unlink()
     try:
         with written_whole(path) as part:
             _write(con, rows, head, part)

@@ -45,6 +45,7 @@ from record.withhold import Withholding, hidden_columns, orders_in_force, withho
 from standard.errors import AccountError, PublishError
 from standard.schema import entities as all_entities
 from store import ledger as tables
+from store.audit_log import head
 from store.home import Home, literal, quoted, sync
 from store.ledger import Ledger, now
 from store.parquet import opened
@@ -106,7 +107,9 @@ def publish(home: Home, ledger: Ledger, inputs: Inputs, *, run_id: str, fence: i
             log.info("nothing changed: snapshot %s stays current", parent.snapshot_id)
             _mend(parent, building)
             return _finish(home, ledger, parent)
+        log_ends = head(home)
         manifest = _manifest(ledger, inputs, content, parent, building)
+        manifest["audit"] = log_ends.told() if log_ends else None
         digest = write_manifest(building, manifest)
         seal_folder(building)
         target = snapshot_folder(home, manifest["snapshot_id"])

@@ -20,8 +20,8 @@ from store.sign import is_signed, public_key
 
 WITNESSES = ("receipts/*/*.json", "record/snapshots/*/manifest.json", "releases/*/*/manifest.json")
 """Where heads of the log stand within a home; those that went out stand at the agencies and recipients."""
-TOLD_AS = "audit"
-"""The name under which a receipt or manifest tells the head."""
+TOLD_AS = ("audit", "audit_head")
+"""The names under which a receipt or manifest tells the head."""
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,8 @@ def _heads_of(path: Path) -> Iterator[Witness]:
 
 def _told(path: Path) -> dict[str, Any]:
     try:
-        told = json.loads(path.read_bytes()).get(TOLD_AS)
-    except (OSError, ValueError, AttributeError):
+        content = json.loads(path.read_bytes())
+        told = next((content[name] for name in TOLD_AS if name in content), None)
+    except (OSError, ValueError, TypeError):
         told = None
     return told if isinstance(told, dict) and "seq" in told and "sha256" in told else {}

@@ -306,6 +306,8 @@ def _writing(home: Home) -> Iterator[_Log]:
         raise _unwritable(home.audit, error) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
+        for left in home.audit.glob(f".{HEAD}.*.part"):  # of who was killed: nobody else writes now
+            left.unlink()
         yield _Log(home)
     finally:
         os.close(handle)
