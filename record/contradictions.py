@@ -14,6 +14,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from record.in_force import working_database
+from record.reader import attach_tables
 from record.snapshot import Snapshot
 from record.tables import SUBJECTS
 from standard.declarations import Declared, read_declaration
@@ -139,14 +140,13 @@ def _chosen(kinds: Iterable[str] | None) -> Mapping[str, Contradiction]:
 def _opened(snapshot: Snapshot, temp: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with a view for each table of the snapshot."""
     with working_database(temp) as con:
-        for name in snapshot.manifest["tables"]:
-            path = snapshot.table(name)
-            if not path.is_file():
-                raise PublishError(
-                    f"the table {name} of this snapshot was withdrawn: a court's order now covers rows in it",
-                    where=str(path), mend="open the current snapshot",
-                )  # fmt: skip
-            con.execute(f"CREATE VIEW {quoted(name)} AS FROM read_parquet({literal(path)})")
+        withdrawn = [name for name in snapshot.manifest["tables"] if not snapshot.table(name).is_file()]
+        if withdrawn:
+            raise PublishError(
+                f"the table {withdrawn[0]} of this snapshot was withdrawn: a court's order now covers rows in it",
+                where=str(snapshot.table(withdrawn[0])), mend="open the current snapshot",
+            )  # fmt: skip
+        attach_tables(con, snapshot)
         yield con
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 RARE = "(other paths)"
-_STATES = ("happened", "did_not", "not_observed")
 
 
 @dataclass(frozen=True)
@@ -132,12 +131,17 @@ def _looked_for(measure: Measure) -> list[str]:
 def _rows(measure: Measure, source: Source, units: str, by: Sequence[str]) -> list[Row]:
     if measure.kind == "sequence":
         return _paths(source, units, by)
-    shown = shown_counts(source.con, units, [*by, "state"], least=source.min_cell)
+    # Who was watched and who was not are two tables: the few that are not yet watched need not hide all the others.
+    parts = (f"SELECT * FROM ({units}) WHERE state {which} 'not_observed'" for which in ("<>", "="))
+    watched, others = (shown_counts(source.con, part, [*by, "state"], least=source.min_cell) for part in parts)
     figures = {tuple(row.pop(name) for name in by): row for row in _figures(measure, source.con, units, by)}
     make = _follows_row if measure.kind == "follows" else _rate_row
     rows = []
     for group in sorted(figures):
-        counts = {name: shown.get((*group, name), 0) for name in _STATES} | {"units": shown.get((*group, None), 0)}
+        counts = {name: watched.get((*group, name), 0) for name in ("happened", "did_not")}
+        counts |= {"observed": watched.get((*group, None), 0), "not_observed": others.get((*group, "not_observed"), 0)}
+        both = counts["observed"], counts["not_observed"]
+        counts["units"] = None if None in both else sum(filter(None, both))
         answer = make(measure, counts, figures[group]) | {"suppressed": None in counts.values()}
         rows.append(dict(zip(by, group, strict=True)) | answer)
     return rows
@@ -162,11 +166,12 @@ def _figures(measure: Measure, con: duckdb.DuckDBPyConnection, units: str, by: S
 
 def _follows_row(measure: Measure, counts: Row, figures: Row) -> Row:
     found, other = ("happened", "did_not") if measure.outcome_is == "found" else ("did_not", "happened")
-    observed = None if None in (counts[found], counts[other]) else counts[found] + counts[other]
+    hidden = None in (counts[found], counts[other], counts["observed"])
+    share = None if hidden or not counts["observed"] else round(counts[found] / counts["observed"], 4)
     waits = measure.window is not None and measure.window.from_ is not None and measure.window.from_ >= 0
     return {
-        "units": counts["units"], "observed": observed, "found": counts[found],
-        "share": round(counts[found] / observed, 4) if observed else None,
+        "units": counts["units"], "observed": counts["observed"], "found": counts[found],
+        "share": share,
         **({"median_days": figures["median_days"] if counts["happened"] else None} if waits else {}),
         "not_observed": counts["not_observed"],
     }  # fmt: skip
