@@ -10,7 +10,7 @@ import duckdb
 from linkage.guard import judge, levels_of, read_guard
 from linkage.link import LinkageSettings
 from linkage.model import prior_weight, read_model
-from linkage.people import ColumnMap, read_people
+from linkage.people import ColumnMap, count_people, read_people
 from linkage.score import score, scorer_of
 from linkage.standardise import standardise
 from standard.errors import LinkageError
@@ -65,10 +65,10 @@ def explain_pair(
     chosen = settings or LinkageSettings()
     model = read_model(chosen.model)
     with duckdb.connect(config={"threads": chosen.threads, "memory_limit": chosen.memory}) as con:
-        read_people(con, people, columns)
+        read_people(con, people, columns, only=(record_l, record_r))
         standardise(con)
         _one_pair(con, record_l, record_r, people)
-        prior = prior_weight(int(con.sql("SELECT count(*) FROM mention").fetchall()[0][0]))
+        prior = prior_weight(count_people(people))
         score(con, "asked", scorer_of(model, prior=prior), into="scored")
         judge(con, "scored", model, read_guard(), into="judged", no_families=chosen.no_families or 0.0)
         found = con.sql("FROM judged")

@@ -170,6 +170,8 @@ class LinkIndex:
     stamp: dict[str, Any] = field(default_factory=dict)
     files: dict[int, tuple[Any, str]] = field(default_factory=dict)
     """The files of segments (linkage.kept) by the number of the object, which is held so that it keeps the number."""
+    digests: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of these files by their names."""
     _by_id: KeySegment = field(default_factory=lambda: key_segment(np.zeros(0, np.uint64), np.zeros(0, np.int32)))
     _ids_since: set[str] = field(default_factory=set)
     _sorted: KeySegment = field(default_factory=lambda: key_segment(np.zeros(0, np.uint64), np.zeros(0, np.int32)))

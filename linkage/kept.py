@@ -1,7 +1,12 @@
-"""The index in a folder: segments that are written once, and `index.json`, written last, which says what holds."""
+"""The index in a folder: segments that are written once, and `index.json`, written last, which says what holds.
+
+Every file has its checksum there, which is looked at before the file is used: a byte that a disk flipped would give other
+persons without a word.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +23,7 @@ from linkage.blocking import BlockIndex, KeySegment, Rules
 from linkage.index import BY_SLOT, Edges, EdgeSegment, LinkIndex, Mentions
 from store.home import written_whole
 
-FORMAT = 1
+FORMAT = 2
 STATE = "index.json"
 
 
@@ -32,24 +37,27 @@ def save(index: LinkIndex, folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     index.settle()
     count = len(index.mentions)
-    last = {name: _written(folder, getattr(index, name)[:count]) for name in BY_SLOT}
-    last |= {name: _written(folder, getattr(index, name)) for name in ("former", "judgements")}
+    last = {name: _written(index, getattr(index, name)[:count], folder) for name in BY_SLOT}
+    last |= {name: _written(index, getattr(index, name), folder) for name in ("former", "judgements")}
     state = {
         "format": FORMAT,
         "stamp": index.stamp,
         "dead": index.blocks.dead,
         "mentions": [_file_of(index, table, folder) for table in index.mentions.segments],
         "keys": [[_file_of(index, s.keys, folder), _file_of(index, s.slots, folder)] for s in index.blocks.segments],
-        "edges": [[_file_of(index, s.rows, folder), _written(folder, s.alive)] for s in index.edges.segments],
+        "edges": [[_file_of(index, s.rows, folder), _written(index, s.alive, folder)] for s in index.edges.segments],
         "last": last,
     }
-    text = json.dumps(state, indent=1)
+    used = json.dumps(state)
+    index.files = {number: file for number, file in index.files.items() if file[1] in used}
+    index.digests = {name: digest for name, digest in index.digests.items() if name in used}
+    state["sha256"] = index.digests
+    text = json.dumps(state | {"sha256_of_this": _digest_of(state)}, indent=1)
     with written_whole(folder / STATE) as part:
         part.write_text(text, encoding="utf-8")
     for path in folder.iterdir():
         if path.name not in text and path.name != STATE:
             path.unlink()
-    index.files = {number: file for number, file in index.files.items() if file[1] in text}
 
 
 def open_index(folder: Path, stamp: dict[str, Any], rules: Rules) -> LinkIndex | None:
@@ -62,8 +70,9 @@ def open_index(folder: Path, stamp: dict[str, Any], rules: Rules) -> LinkIndex |
     """
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        if (state["format"], state["stamp"]) != (FORMAT, stamp):
+        if state.pop("sha256_of_this") != _digest_of(state) or (state["format"], state["stamp"]) != (FORMAT, stamp):
             return None
+        _require_unchanged(folder, state["sha256"])
         index = LinkIndex(stamp=stamp)
         index.mentions = Mentions.of([_table(folder / name) for name in state["mentions"]])
         keys = [KeySegment(_array(folder / keys), _array(folder / slots)) for keys, slots in state["keys"]]
@@ -83,6 +92,21 @@ def open_index(folder: Path, stamp: dict[str, Any], rules: Rules) -> LinkIndex |
     _remember_files(index, state)
     index.sort()
     return index
+
+
+def _digest_of(state: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+def _require_unchanged(folder: Path, digests: Mapping[str, str]) -> None:
+    for name, digest in digests.items():
+        if _digest(folder / name) != digest:
+            raise ValueError("a file of the index is not what was written")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _require_whole(index: LinkIndex) -> None:
@@ -105,8 +129,8 @@ def _array(path: Path) -> npt.NDArray[Any]:
     return array
 
 
-def _written(folder: Path, what: pa.Table | npt.NDArray[Any]) -> str:
-    """Writes a table or an array to a file of a new name."""
+def _written(index: LinkIndex, what: pa.Table | npt.NDArray[Any], folder: Path) -> str:
+    """Writes a table or an array to a file of a new name and notes its checksum."""
     path = folder / f"{uuid4().hex}.{'arrow' if isinstance(what, pa.Table) else 'npy'}"
     with written_whole(path) as part, part.open("wb") as file:
         if isinstance(what, pa.Table):
@@ -114,6 +138,7 @@ def _written(folder: Path, what: pa.Table | npt.NDArray[Any]) -> str:
                 sink.write_table(what)
         else:
             np.save(file, what)
+    index.digests[path.name] = _digest(path)
     return path.name
 
 
@@ -121,13 +146,14 @@ def _file_of(index: LinkIndex, what: pa.Table | npt.NDArray[Any], folder: Path) 
     """The file of a segment, which is written if it is not there yet."""
     name = index.files.get(id(what), (None, ""))[1]
     if not name or not (folder / name).exists():
-        name = _written(folder, what)
+        name = _written(index, what, folder)
         index.files[id(what)] = (what, name)
     return name
 
 
 def _remember_files(index: LinkIndex, state: Mapping[str, Any]) -> None:
-    """Notes the names under which segments were read."""
+    """Notes the names under which segments were read, and their checksums."""
+    index.digests = dict(state["sha256"])
     for table, name in zip(index.mentions.segments, state["mentions"], strict=True):
         index.files[id(table)] = (table, name)
     for segment, names in zip(index.blocks.segments, state["keys"], strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -67,10 +67,24 @@ def read_header(path: Path) -> list[str]:
         return list(_read_file(con, path, rows=0))
 
 
-def read_people(con: duckdb.DuckDBPyConnection, path: Path, columns: ColumnMap | None = None) -> list[str]:
+def count_people(path: Path) -> int:
+    """How many mentions a people table has.
+
+    Raises:
+        LinkageError: The file cannot be read.
+    """
+    with connect() as con:
+        _read_file(con, path)
+        return int(con.execute("SELECT count(*) FROM people_file").fetchall()[0][0])
+
+
+def read_people(
+    con: duckdb.DuckDBPyConnection, path: Path, columns: ColumnMap | None = None, *, only: Sequence[str] | None = None
+) -> list[str]:
     """Makes the table `people` in the common columns from a Parquet or CSV file; returns the columns that were missing.
 
-    Beside the common columns it has `_content`, a hash of all of them but record_id.
+    Beside the common columns it has `_content`, a hash of all of them but record_id. Where `only` some records (by their
+    record_id) are wanted, no other is read.
 
     Raises:
         LinkageError: The file cannot be read, or record_id is missing, empty or not unique.
@@ -86,7 +100,8 @@ def read_people(con: duckdb.DuckDBPyConnection, path: Path, columns: ColumnMap |
     try:
         con.execute(
             f"CREATE OR REPLACE TEMP TABLE people AS SELECT *, hash({content}) AS _content "
-            f"FROM (SELECT {', '.join(select)} FROM people_file)"
+            f"FROM (SELECT {', '.join(select)} FROM people_file) "
+            + ("" if only is None else f"WHERE record_id IN ({', '.join(map(literal, only))})")
         )
     except (duckdb.DataError, duckdb.BinderException, duckdb.NotSupportedError) as error:
         raise LinkageError(

@@ -87,6 +87,27 @@ def test_an_index_of_which_any_file_is_broken_is_not_used(tmp_path: Path) -> Non
     assert open_index(index, stamp, blocking_rules()) is not None
 
 
+def test_an_index_with_a_flipped_bit_is_not_used(tmp_path: Path) -> None:
+    link(tmp_path, 1, [*PEOPLE, LATE])
+    index = tmp_path / "index"
+    stamp = json.loads((index / STATE).read_text())["stamp"]
+    for file in sorted(index.iterdir()):
+        whole = file.read_bytes()
+        for at in range(0, len(whole), 1 + len(whole) // 7):
+            file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+            assert open_index(index, stamp, blocking_rules()) is None
+        file.write_bytes(whole)
+    assert open_index(index, stamp, blocking_rules()) is not None
+
+
+def test_another_count_in_the_state_is_noticed(tmp_path: Path) -> None:
+    link(tmp_path, 1, PEOPLE)
+    path = tmp_path / "index" / STATE
+    state = json.loads(path.read_text())
+    path.write_text(json.dumps(state | {"dead": 1}))
+    assert open_index(tmp_path / "index", state["stamp"], blocking_rules()) is None
+
+
 def test_other_settings_compare_everything_anew(tmp_path: Path) -> None:
     link(tmp_path, 1, PEOPLE)
     assert link(tmp_path, 2, PEOPLE, LinkageSettings(review_weight=-5.0)).pairs == 2
