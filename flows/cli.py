@@ -20,6 +20,7 @@ from flows.commands import (
     demo,
     disclosures,
     evaluate,
+    keys,
     link,
     measures,
     outbound,
@@ -29,6 +30,7 @@ from flows.commands import (
     release,
     relink,
     remap,
+    retention,
     review,
     rows,
     run,
@@ -68,6 +70,8 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(disclosures.app, name="disclosures")
 app.add_typer(measures.app, name="measure")
 app.add_typer(seal.app, name="seal")
+app.add_typer(keys.app, name="keys")
+app.add_typer(retention.app, name="retention")
 app.add_typer(review.app, name="review")
 app.add_typer(receipt.app, name="receipt")
 app.add_typer(receipt.pgp_app, name="pgp")

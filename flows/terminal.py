@@ -45,6 +45,7 @@ EXIT_STATUSES = {
     9: "another run holds the home",
     10: "a judgement was not taken",
     11: "the audit log cannot be written, or is not as it was written",
+    12: "a key is not there or was destroyed, or what is encrypted was changed",
     130: "stopped from the keyboard",
 }
 
