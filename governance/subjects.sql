@@ -91,12 +91,16 @@ overridden AS (
 SELECT person_id, class, CASE WHEN o.class IS NOT NULL AND coalesce(s.state, 2) > 1 THEN 1 ELSE s.state END AS state
 FROM settled s FULL JOIN overridden o USING (person_id, class);
 
+-- Who has an open case with the recipient, and the last day of which that is known.
 CREATE OR REPLACE TEMP TABLE with_open_case AS
-SELECT i.person_id FROM involvement i, terms_asked t
+SELECT person_id, max("until") AS "until" FROM (
+SELECT i.person_id, coalesce(i.closed_on - 1, DATE '9999-12-31') AS "until" FROM involvement i, terms_asked t
 WHERE list_contains(t.agencies, i.agency_id) AND i.status IN ('open', 'screened_in', 'suspended')
     AND coalesce(i.opened_on <= t.day, true) AND coalesce(i.closed_on > t.day, true)
-UNION
-SELECT p.person_id FROM case_participant p JOIN "case" c ON c.case_ref = p.case_ref, terms_asked t
+UNION ALL
+SELECT p.person_id, least(coalesce(p.to_date, DATE '9999-12-31'),
+    CASE WHEN c.status = 'reopened' OR c.closed_on IS NULL THEN DATE '9999-12-31' ELSE c.closed_on - 1 END)
+FROM case_participant p JOIN "case" c ON c.case_ref = p.case_ref, terms_asked t
 WHERE list_contains(t.agencies, c.agency_id) AND coalesce(c.filed_on <= t.day, true)
     AND (c.status = 'reopened' OR (c.status = 'open' AND coalesce(c.closed_on > t.day, true)))
-    AND coalesce(p.from_date <= t.day, true) AND coalesce(p.to_date >= t.day, true);
+    AND coalesce(p.from_date <= t.day, true) AND coalesce(p.to_date >= t.day, true)) GROUP BY person_id;

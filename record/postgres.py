@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psycopg
@@ -47,7 +47,7 @@ def publish_to_postgres(snapshot: Snapshot, url: str, *, schema: str = SCHEMA) -
             schema was not made by the exchange.
     """
     try:
-        with psycopg.connect(_conninfo(url), autocommit=True) as connection:
+        with psycopg.connect(conninfo(url), autocommit=True) as connection:
             if _published(connection, schema) == snapshot.snapshot_id:
                 return False
             staging = f"{schema}_new"
@@ -55,7 +55,7 @@ def publish_to_postgres(snapshot: Snapshot, url: str, *, schema: str = SCHEMA) -
                 connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(staging)))
             _load(connection, snapshot, staging)
             _copy_rights(connection, schema, staging)
-            _swap_when_free(connection, schema, staging)
+            when_free(schema, lambda: _swap(connection, schema, staging))
     except psycopg.Error as error:
         raise PublishError(
             f"PostgreSQL refused the record: {type(error).__name__} ({error.sqlstate or 'no connection'})",
@@ -66,7 +66,8 @@ def publish_to_postgres(snapshot: Snapshot, url: str, *, schema: str = SCHEMA) -
     return True
 
 
-def _conninfo(url: str) -> str:
+def conninfo(url: str) -> str:
+    """A database URL as libpq reads it."""
     parts = sa.make_url(url).set(drivername="postgresql")
     return parts.render_as_string(hide_password=False)
 
@@ -98,8 +99,8 @@ def _load(connection: psycopg.Connection, snapshot: Snapshot, schema: str) -> No
         connection.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(schema), mark))
         for name, entry in sorted(snapshot.manifest["tables"].items()):
             table = sql.Identifier(schema, name)
-            _create(connection, table, entry["columns"])
-            rows = _copy(connection, table, snapshot.table(name))
+            create_table(connection, table, entry["columns"])
+            rows = copy_rows(connection, table, snapshot.table(name))
             if rows != entry["rows"]:
                 raise PublishError(
                     f"{name}: {rows} rows arrived in PostgreSQL of {entry['rows']} published",
@@ -111,14 +112,15 @@ def _load(connection: psycopg.Connection, snapshot: Snapshot, schema: str) -> No
                     connection.execute(sql.SQL("CREATE INDEX ON {} ({})").format(table, sql.Identifier(column)))
 
 
-def _create(connection: psycopg.Connection, table: sql.Identifier, columns: Mapping[str, str]) -> None:
+def create_table(connection: psycopg.Connection, table: sql.Identifier, columns: Mapping[str, str]) -> None:
+    """Makes a table; columns by name with their SQL types as DuckDB calls them."""
     declared = [
         sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(_TYPES.get(kind, kind))) for name, kind in columns.items()
     ]
     connection.execute(sql.SQL("CREATE TABLE {} ({})").format(table, sql.SQL(", ").join(declared)))
 
 
-def _copy(connection: psycopg.Connection, table: sql.Identifier, path: Path) -> int:
+def copy_rows(connection: psycopg.Connection, table: sql.Identifier, path: Path) -> int:
     """Streams a Parquet table into PostgreSQL batch by batch and gives the number of rows that arrived."""
     cursor = connection.cursor()
     with opened(path) as rows, cursor.copy(sql.SQL("COPY {} FROM STDIN (FORMAT csv)").format(table)) as copy:
@@ -154,11 +156,15 @@ def _role(name: str | None) -> sql.Composable:
     return sql.SQL("PUBLIC") if name is None else sql.SQL(name)
 
 
-def _swap_when_free(connection: psycopg.Connection, schema: str, staging: str) -> None:
-    """Tries the swap between readers: each try waits briefly for them, and lets those that queued behind it through."""
+def when_free(schema: str, swap: Callable[[], None]) -> None:
+    """Tries a swap between readers: each try waits briefly for them, and lets those that queued behind it through.
+
+    Raises:
+        PublishError: They never let go.
+    """
     for attempt in range(1, _SWAP_TRIES + 1):
         try:
-            return _swap(connection, schema, staging)
+            return swap()
         except psycopg.errors.LockNotAvailable:
             log.info("schema %s is being read; try %d of %d to swap it", schema, attempt, _SWAP_TRIES)
             time.sleep(_SWAP_PAUSE)
@@ -169,10 +175,15 @@ def _swap_when_free(connection: psycopg.Connection, schema: str, staging: str) -
     )
 
 
+def wait_briefly(connection: psycopg.Connection) -> None:
+    """Lets a transaction give up soon where others hold what it needs."""
+    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_SWAP_WAIT)))
+
+
 def _swap(connection: psycopg.Connection, schema: str, staging: str) -> None:
     """One transaction: the old tables go (refused where another's view hangs on one), the new ones take their name."""
     with connection.transaction():
-        connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_SWAP_WAIT)))
+        wait_briefly(connection)
         if _published(connection, schema) is not None:
             query = "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY 1"
             tables = [sql.Identifier(schema, name) for (name,) in connection.execute(query, [schema]).fetchall()]

@@ -27,6 +27,8 @@ from store.home import Home, connect, literal, quoted, sync, written_whole
 from store.ledger import Ledger
 
 FACTS, GIVEN = "release.json", "GIVEN"
+_OPEN_CASES = """SELECT c.person_id AS person, k.pseudonym AS known, c."until"
+    FROM with_open_case c JOIN person_pseudonym k USING (person_id)"""
 _ZSTD = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
 
 
@@ -37,7 +39,8 @@ class Kept:
     Attributes:
         folder: `<table>.parquet` (`row, person, agency, extract, out, kind` and each counted column as it went out),
             `reasons.parquet` (table, kind, column, reason), `mentions.parquet` (mention, person),
-            `withheld.parquet` (row, reason).
+            `withheld.parquet` (row, reason), `open_cases.parquet` (person, known, until: who has an
+            open case with the recipient, the pseudonym, the last day that is known).
         facts: release_id, recipient, policy, policy_sha256, agreement, snapshot_id, published_at, at, path,
             manifest_sha256, extracts (extract_id, agency, feed, as_of), chosen and counted (table -> columns).
     """
@@ -54,7 +57,7 @@ class Kept:
         return f"read_parquet({literal(self.folder / f'{table}.parquet')})"
 
     def part(self, name: str) -> str:
-        """SQL of `reasons`, `mentions` or `withheld`."""
+        """SQL of `reasons`, `mentions`, `withheld` or `open_cases`."""
         return self.rows(name)
 
 
@@ -131,6 +134,7 @@ def write_index(
             f" _kind AS kind{values} FROM {table.source}",
             folder / f"{table.table}.parquet",
         )
+    _copy(con, _OPEN_CASES, folder / "open_cases.parquet")
     con.register("reasons", reasons_table(list(decided)))
     _copy(con, "FROM reasons", folder / "reasons.parquet")
     _copy(con, "SELECT md5(person_ref) AS mention, person_id AS person FROM person_source", folder / "mentions.parquet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -11,13 +12,16 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from flows.commands.agreement import OnOption
+from connectors.sources import Secrets
+from flows.commands.agreement import Governed, OnOption
 from flows.commands.consent import opened
 from flows.terminal import HERE, HomeOption, JsonOption, answer, table
+from governance.policies import load_policy
 from releases.diff import diff_releases
-from releases.index import kept_releases
-from releases.reader import open_release
+from releases.index import kept_release, kept_releases
+from releases.reader import Format, Release, open_release
 from releases.release import make_release
+from standard.errors import DeclarationError
 
 
 class _PolicyOrCommand(TyperGroup):
@@ -41,6 +45,13 @@ class Written(StrEnum):
     PARQUET = "parquet"
     CSV = "csv"
     DUCKDB = "duckdb"
+    POSTGRES = "postgres"
+    """As Parquet, and loaded from there."""
+
+
+_FORMS: Mapping[Written, Format] = {
+    Written.PARQUET: "parquet", Written.CSV: "csv", Written.DUCKDB: "duckdb", Written.POSTGRES: "parquet",
+}  # fmt: skip
 
 
 @app.command()
@@ -48,6 +59,10 @@ def make(
     policy: Annotated[str, typer.Argument(metavar="POLICY", help="Name of a policy in governance/policies/.")],
     out: Annotated[Path | None, typer.Option(help="Folder in which the release's own is made.")] = None,
     format_: Annotated[Written, typer.Option("--format", help="How its tables are written.")] = Written.PARQUET,
+    database: Annotated[
+        str | None,
+        typer.Option(help="For postgres: secret:NAME of its URL.", show_default="publish_to"),
+    ] = None,
     on: OnOption = None,
     home: HomeOption = HERE,
     as_json: JsonOption = False,
@@ -60,19 +75,42 @@ def make(
     Example: kith release research --format csv
     """
     with opened(home, on) as o:
+        url = _url(o.at, database) if format_ is Written.POSTGRES else None
         made = make_release(
             o.at.home, o.ledger, o.at.governance, policy, at=datetime.now(UTC), day=o.at.day, into=out,
-            format_=format_.value,
+            format_=_FORMS[format_],
         )  # fmt: skip
+        schema = url and _to_postgres(o.at, made, url)
     rows = [{"table": name, "rows": told["rows"]} for name, told in made.manifest["tables"].items()]
     value = {
         "release": made.release_id,
         "folder": str(made.folder),
         "expires": made.manifest["expires"],
         "tables": rows,
+        "schema": schema,
     }
-    text = f"{made.release_id} in {made.folder}\n{table(rows)}\nto be used until {made.manifest['expires']}"
+    where = f"{made.folder}" + (f" and in schema {schema} of the database" if schema else "")
+    text = f"{made.release_id} in {where}\n{table(rows)}\nto be used until {made.manifest['expires']}"
     answer(value, text=text, as_json=as_json)
+
+
+def _url(at: Governed, database: str | None) -> str:
+    """The URL of the database of releases, asked before anything is made."""
+    declared = database or (at.settings.publish_to.url if at.settings.publish_to else None)
+    if declared is None:
+        raise DeclarationError(
+            "no database is named for releases", where=str(at.home.settings_file),
+            mend="name one by --database secret:NAME, or as publish_to in exchange.yaml",
+        )  # fmt: skip
+    return Secrets(at.home.keys).url(declared).get_secret_value()
+
+
+def _to_postgres(at: Governed, made: Release, url: str) -> str:
+    from releases.postgres import publish_release  # its driver is not needed by the other formats
+
+    policy = load_policy(at.governance, made.manifest["policy"]["name"])
+    by_open_case = policy.rows.need_to_know == "open_case"
+    return publish_release(made, kept_release(at.home, made.release_id), url, by_open_case=by_open_case)
 
 
 @app.command("list")

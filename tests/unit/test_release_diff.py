@@ -180,10 +180,10 @@ def by_cause(changes: list[Change]) -> dict[str, dict[str, int]]:
 
 
 def sums_hold(changes: list[Change]) -> bool:
-    sums: dict[tuple[object, ...], int] = defaultdict(int)
+    sums: dict[tuple[str, str, str], int] = defaultdict(int)
     for change in changes:
-        sums[change.table, change.column, change.code, change.before, change.after] += change.plus - change.minus
-    return all(after - before == total for (*_, before, after), total in sums.items())
+        sums[change.table, change.column, change.code] += change.plus - change.minus
+    return all(sums[c.table, c.column, c.code] == c.after - c.before for c in changes)
 
 
 @pytest.mark.parametrize("cause", EACH)
