@@ -41,7 +41,7 @@ LAST = date(2030, 6, 30)
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A county in which Ana has a case with child welfare without a known end, and Ben one that ended long ago by now."""
+    """A county in which Ana has a case with child welfare without a known end, and Ben one that has ended by now."""
     cases = [
         {"person_ref": ANA_CLIENT, "role": "client", "status": "open", "opened_on": date(2025, 3, 3)},
         {"person_ref": BEN_CLIENT, "role": "client", "status": "open", "opened_on": date(2025, 3, 3),
@@ -84,16 +84,16 @@ def recipient(url: str, name: str) -> Iterator[psycopg.Connection]:
     """A connection of a user who logs in and was granted just the recipient's role."""
     user = f"analyst_{uuid.uuid4().hex[:8]}"
     with admin(url) as connection:
-        connection.execute(f"CREATE ROLE {user} LOGIN PASSWORD 'of the test'")  # type: ignore[arg-type]
-        connection.execute(f"GRANT release_{name} TO {user}")  # type: ignore[arg-type]
+        connection.execute(f"CREATE ROLE {user} LOGIN PASSWORD 'of the test'")
+        connection.execute(f"GRANT release_{name} TO {user}")
     parts = psycopg.conninfo.conninfo_to_dict(url.replace("+psycopg", ""))
-    asked = psycopg.conninfo.make_conninfo(**{**parts, "user": user, "password": "of the test"})
+    asked = psycopg.conninfo.make_conninfo(**{**parts, "user": user, "password": "of the test"})  # type: ignore[arg-type]
     with psycopg.connect(asked, autocommit=True) as connection:
         yield connection
 
 
 def rows(connection: psycopg.Connection, query: str) -> list[tuple[Any, ...]]:
-    return connection.execute(query).fetchall()  # type: ignore[arg-type]
+    return connection.execute(query).fetchall()
 
 
 def test_a_recipient_reads_its_release_and_what_may_be_done_with_it(made: World, url: str) -> None:
@@ -126,7 +126,7 @@ def test_a_recipient_sees_nothing_of_another_or_of_the_record_and_changes_nothin
             "CREATE TABLE release_university.mine (x int)",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute(query)  # type: ignore[arg-type]
+                connection.execute(query)
         connection.execute("SET row_security = off")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             rows(connection, "SELECT * FROM release_university.study_enrollment")
@@ -137,7 +137,7 @@ def test_nobody_sees_a_row_after_the_agreement_has_ended(made: World, url: str) 
     query = "SELECT count(*) FROM release_university.study_enrollment"
     with admin(url) as owner, recipient(url, "university") as connection:
         for expires, seen in (("current_date", 2), ("current_date - 1", 0)):
-            owner.execute(f"UPDATE release_university.release SET expires = {expires}")  # type: ignore[arg-type]
+            owner.execute(f"UPDATE release_university.release SET expires = {expires}")
             assert rows(connection, query) == [(seen,)]
 
 
