@@ -171,7 +171,7 @@ def _care_rows(life: Life, refs: dict[str, str], add: Callable[..., None]) -> No
         add("cw_report", report_ref=report, received_on=on, closed_on=closed, screening="screened_in",
             source_category=source)  # fmt: skip
         add("report_participant", report_ref=report, person_ref=ref, role="alleged_victim")
-        add("allegation", report_ref=report, person_ref=ref, finding=finding, received_on=on)
+        add("allegation", report_ref=report, person_ref=ref, finding=finding, received_on=on if n % 2 else None)
     for n, (on, ended, reason) in enumerate(life.removals):
         add("removal", person_ref=ref, removal_ref=f"care/removals/{life.no}-{n}", removed_on=on, ended_on=ended,
             end_reason=reason)  # fmt: skip

@@ -121,6 +121,7 @@ def _told(result: Result) -> str:
         table(result.rows, empty="no such event stands in it"), "",
         *([f"told of: {', '.join(watched)}"] if watched else []),
         *_silence(result.silent),
+        *([f"without a day, and so not counted: {result.undated:,} rows"] if result.undated else []),
         *([f"empty: fewer than {result.min_cell}, or what would give that away"] if _hides(result) else []),
         measure.missing, *(f"- {note}" for note in measure.notes),
     ]  # fmt: skip

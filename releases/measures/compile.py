@@ -13,6 +13,7 @@ from releases.measures.declarations import COMMON_DIMENSIONS, Catalogue, Event, 
 from store.home import literal, peek, quoted
 
 SUBJECTS = {"case": ("case_participant", "case_ref"), "report": ("report_participant", "report_ref")}
+BESIDE = {"report": ("cw_report", "report_ref")}
 STATES = ("happened", "did_not", "not_observed")
 """What is known of a unit: its window was watched to the end and the outcome found or not, or it was not watched."""
 
@@ -30,15 +31,8 @@ def needs(measure: Measure, events: Mapping[str, Event], by: Sequence[str] = ())
     """
     needed: dict[str, set[str]] = {}
     for rows in (rows for name in measure.events for rows in events[name].rows):
-        expressions = [rows.on, rows.until or "NULL", rows.where, *rows.keeps.values()]
-        columns = {"agency_id"}.union(*map(columns_named, expressions))
-        if rows.through:
-            people, shared = SUBJECTS[rows.through]
-            needed.setdefault(people, set()).update({shared, "person_id", "role"})
-            columns |= {shared}
-        else:
-            columns |= {"person_id"}
-        needed.setdefault(rows.table, set()).update(columns)
+        for table, columns in _columns_of(rows).items():
+            needed.setdefault(table, set()).update(columns)
     wanted = {_PERSON_DIMENSIONS[name] for name in by if name in _PERSON_DIMENSIONS}
     wanted |= {"birth_date"} if _needs_age(measure, by) else set()
     if wanted:
@@ -46,20 +40,38 @@ def needs(measure: Measure, events: Mapping[str, Event], by: Sequence[str] = ())
     return needed
 
 
+def _columns_of(rows: Rows) -> dict[str, set[str]]:
+    """Table -> the columns that the rows of an event are read from."""
+    named = set().union(*map(columns_named, (rows.on, rows.until or "NULL", rows.where, *rows.keeps.values())))
+    own = {"agency_id", *(names[-1] for names in named if len(names) == 1)}
+    found: dict[str, set[str]] = {}
+    if rows.through:
+        people, shared = SUBJECTS[rows.through]
+        found[people] = {shared, "person_id", "role"}
+        own |= {shared}
+    else:
+        own |= {"person_id"}
+    if rows.beside:
+        table, shared = BESIDE[rows.beside]
+        found[table] = {shared, *(names[-1] for names in named if names[0] == rows.beside and len(names) > 1)}
+        own |= {shared}
+    return found | {rows.table: own}
+
+
 @cache
-def columns_named(expression: str) -> frozenset[str]:
-    """The columns that an SQL expression names, by DuckDB's own parser."""
+def columns_named(expression: str) -> frozenset[tuple[str, ...]]:
+    """The columns that an SQL expression names, each with what it is qualified by, by DuckDB's own parser."""
     tree = peek().execute("SELECT json_serialize_sql(?::VARCHAR)", [f"SELECT {expression}"]).fetchall()[0][0]
     return frozenset(_column_names(json.loads(tree)))
 
 
-def _column_names(tree: Any) -> Iterator[str]:
+def _column_names(tree: Any) -> Iterator[tuple[str, ...]]:
     if isinstance(tree, list):
         for part in tree:
             yield from _column_names(part)
     elif isinstance(tree, dict):
         if tree.get("class") == "COLUMN_REF":
-            yield str(tree["column_names"][-1])
+            yield tuple(map(str, tree["column_names"]))
         for part in tree.values():
             yield from _column_names(part)
 
@@ -102,16 +114,24 @@ def event_sql(event: Event) -> str:
 
 
 def _rows_sql(rows: Rows) -> str:
+    keeps = "".join(f", {sql} AS {quoted(name)}" for name, sql in sorted(rows.keeps.items()))
+    until = f"CAST({rows.until or rows.on} AS DATE)"
+    return f"""SELECT person_id, CAST({rows.on} AS DATE) AS on_day, {until} AS until_day, agency_id{keeps}
+        FROM {source_sql(rows)} WHERE person_id IS NOT NULL AND ({rows.on}) IS NOT NULL AND ({rows.where})"""
+
+
+def source_sql(rows: Rows) -> str:
+    """The table of an event's rows with the persons of its case or report, and with the report, where it names them."""
     table = quoted(rows.table)
     if rows.through:
         people, shared = SUBJECTS[rows.through]
         roles = ", ".join(map(literal, rows.roles))
         table = f"""(SELECT t.*, p.person_id FROM {table} t JOIN
             (SELECT DISTINCT {shared}, person_id FROM {people} WHERE role IN ({roles})) p USING ({shared}))"""
-    keeps = "".join(f", {sql} AS {quoted(name)}" for name, sql in sorted(rows.keeps.items()))
-    until = f"CAST({rows.until or rows.on} AS DATE)"
-    return f"""SELECT person_id, CAST({rows.on} AS DATE) AS on_day, {until} AS until_day, agency_id{keeps}
-        FROM {table} WHERE person_id IS NOT NULL AND ({rows.on}) IS NOT NULL AND ({rows.where})"""
+    if rows.beside:
+        other, shared = BESIDE[rows.beside]
+        table = f"(SELECT t.*, b AS {rows.beside} FROM {table} t LEFT JOIN {other} b ON b.{shared} = t.{shared})"
+    return table
 
 
 def _about_sql(ages: bool, by: Sequence[str]) -> str:

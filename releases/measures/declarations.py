@@ -33,6 +33,8 @@ class Rows(_InCatalogue):
     through: Literal["case", "report"] | None = None
     """The table names a case or report only: its participants of these roles are meant."""
     roles: tuple[str, ...] = ()
+    beside: Literal["report"] | None = None
+    """The row of the report that the table names, for SQL to name as `report.column`."""
     keeps: dict[str, str] = Field(default_factory=dict)
     """Name -> SQL of what else is needed of the row."""
 

@@ -37,7 +37,8 @@ class Result:
             count is smaller than `min_cell` or would give such a one away.
         min_cell: Smallest count shown.
         watched: Table of the outcome -> first and last day that it tells of.
-        silent: Tables of the outcome of which no agency sends a row.
+        silent: Tables of the outcome of which no agency sends a row with a day.
+        undated: Rows of the index event that have no day, and so no place here; None where they are few.
     """
 
     measure: Measure
@@ -47,6 +48,7 @@ class Result:
     min_cell: int
     watched: Mapping[str, tuple[date, date]]
     silent: tuple[str, ...]
+    undated: int | None
 
     def to_pandas(self) -> pd.DataFrame:
         """The rows as a data frame."""
@@ -62,7 +64,8 @@ class Result:
             "definition": declared.definition.model_dump(), "unit": declared.unit, "source": self.source,
             "by": list(self.by), "rows": list(self.rows), "min_cell": self.min_cell,
             "watched": {table: [first.isoformat(), last.isoformat()] for table, (first, last) in self.watched.items()},
-            "silent": list(self.silent), "missing": declared.missing, "notes": list(declared.notes),
+            "silent": list(self.silent), "undated": self.undated,
+            "missing": declared.missing, "notes": list(declared.notes),
         }  # fmt: skip
 
 
@@ -85,8 +88,13 @@ def run_measure(name: str, of: Tables | Source, *, by: Sequence[str] = (), among
     rows = _rows(measure, source, units, by)
     tables = {r.table for event in _looked_for(measure) for r in among.events[event].rows}
     return Result(
-        measure, source.name, tuple(by), tuple(rows), source.min_cell, watched, tuple(sorted(tables - set(watched)))
-    )
+        measure, source.name, tuple(by), tuple(rows), source.min_cell, watched, tuple(sorted(tables - set(watched))),
+        _few(source.undated(among.events[measure.index.event]), source.min_cell),
+    )  # fmt: skip
+
+
+def _few(count: int, least: int) -> int | None:
+    return None if 0 < count < least else count
 
 
 def measure_units(

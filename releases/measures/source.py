@@ -10,11 +10,10 @@ from typing import Any, Protocol
 import duckdb
 
 from record.classes import column_classes
-from releases.measures.compile import needs
-from releases.measures.declarations import Event, Measure
+from releases.measures.compile import BESIDE, needs, source_sql
+from releases.measures.declarations import Event, Measure, Rows
 from releases.pseudonyms import FURTHEST
 from standard.errors import PublishError
-from store.home import quoted
 
 MIN_CELL = 11
 """Counts below it are not shown where no agreement says otherwise."""
@@ -64,9 +63,10 @@ class Source:
                 raise self._wrong(measure, f"{table}.{absent[0]} is not in it", _list_of(needed))
         days = [(t, c) for t, columns in sorted(needed.items()) for c in sorted(columns) if _is_date(t, c)]
         self._require_days(measure, days)
-        for rows in (rows for name in measure.events for rows in events[name].rows if rows.through):
-            if "shifted" in {self.treated.get(f"{rows.table}.{column}") for column in needed[rows.table]}:
-                what = f"the days of {rows.table} were shifted by the {rows.through}, not by the person"
+        for rows in (rows for name in measure.events for rows in events[name].rows):
+            table = BESIDE[rows.beside][0] if rows.beside else rows.table if rows.through else ""
+            if "shifted" in {self.treated.get(f"{table}.{column}") for column in needed.get(table, ())}:
+                what = f"the days of {table} were shifted by the {rows.through or rows.beside}, not by the person"
                 raise self._wrong(measure, what, "ask for them as they are")
 
     def _require_days(self, measure: Measure, days: Iterable[tuple[str, str]]) -> None:
@@ -94,19 +94,27 @@ class Source:
         aside = timedelta(days=2 * self.shifted_by)
         days: dict[str, tuple[date, date]] = {}
         for rows in (rows for event in events for rows in event.rows):
-            spoke = self._spoke(rows.table, rows.on)
+            spoke = self._spoke(rows)
             if spoke:
                 first, last = max(s[0] for s in spoke) + aside, min(s[1] for s in spoke) - aside
                 before = days.get(rows.table, (first, last))
                 days[rows.table] = (min(first, before[0]), max(last, before[1]))
         return days
 
-    def _spoke(self, table: str, day: str) -> list[tuple[date, date]]:
+    def undated(self, event: Event) -> int:
+        """How many rows of an event have no day."""
+        counted = 0
+        for rows in event.rows:
+            query = f"SELECT count(*) FROM {source_sql(rows)} WHERE ({rows.on}) IS NULL AND ({rows.where})"
+            counted += self.con.execute(query).fetchall()[0][0]
+        return counted
+
+    def _spoke(self, rows: Rows) -> list[tuple[date, date]]:
         """By agency: the first day of an event, and the last day of which it was heard."""
-        here = self.columns[table]
+        here = self.columns[rows.table]
         feed, as_of = ("feed" if "feed" in here else "NULL"), ("as_of" if here.get("as_of") == "DATE" else "NULL")
-        query = f"""SELECT agency_id, {feed}, min(CAST({day} AS DATE)), max(CAST({day} AS DATE)),
-            max(CAST({as_of} AS DATE)) FROM {quoted(table)} WHERE ({day}) IS NOT NULL GROUP BY ALL"""
+        query = f"""SELECT agency_id, {feed}, min(CAST({rows.on} AS DATE)), max(CAST({rows.on} AS DATE)),
+            max(CAST({as_of} AS DATE)) FROM {source_sql(rows)} WHERE ({rows.on}) IS NOT NULL GROUP BY ALL"""
         firsts: dict[str, date] = {}
         lasts: dict[str, date] = {}
         for agency, of_feed, first, latest, spoken in self.con.execute(query).fetchall():

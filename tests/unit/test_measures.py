@@ -153,6 +153,18 @@ def test_a_rare_path_is_told_with_the_others_only(record: Record) -> None:
     assert all(row["units"] is None or row["units"] >= 11 for row in rows)
 
 
+def test_an_event_without_a_day_has_no_place_and_is_counted_apart(ask: Callable[..., Result]) -> None:
+    still_removed = sum(ended is None for life in lives() for _, ended, _ in life.removals)
+    assert ask("reentry_cfsr2").undated == still_removed > 0
+    assert ask("rereport_12_months").undated == 0
+
+
+def test_an_allegation_without_a_day_has_that_of_its_report(ask: Callable[..., Result], record: Record) -> None:
+    undated = record.to_duckdb().execute("SELECT count(*) FROM allegation WHERE received_on IS NULL").fetchall()[0][0]
+    assert undated > 0
+    assert ask("recurrence_6_months").undated == 0
+
+
 def test_units_are_given_for_what_an_analyst_does_next(record: Record) -> None:
     units = measure_units("rereport_12_months", record, by=["sex"]).to_arrow_table().to_pylist()
     assert len(units) == sum(bool(life.reports) for life in lives())
