@@ -8,7 +8,7 @@ from pathlib import Path
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
-ALWAYS = ("mapping", "formats", "validation", "sftp", "orchestration", "receipt", "whole_way", "decisions")
+ALWAYS = ("mapping", "formats", "validation", "sftp", "orchestration", "receipt", "whole_way", "decisions", "release")
 WITH_REFERENCE = (
     ["benchmarks.linkage", str(SHARED / "linkage")],
     ["demo.reference_county", str(SHARED / "county")],
