@@ -150,6 +150,10 @@ def _agencies(home: Home, settings: Settings, *, now: datetime, sources: bool) -
         yield _look("governance", "agreements", lambda: _agreements(home, settings, loaded, now))
 
 
+def _feeds(number: int) -> str:
+    return f"{number} feed{'' if number == 1 else 's'}"
+
+
 def _agreements(home: Home, settings: Settings, agencies: Mapping[str, Agency], now: datetime) -> str:
     """Every feed may be loaded: of the others the extracts would be held."""
     uncovered = uncovered_feeds(home, settings, agencies, now=now)
@@ -158,7 +162,7 @@ def _agreements(home: Home, settings: Settings, agencies: Mapping[str, Agency], 
     if uncovered:
         first = next(iter(uncovered))
         raise DeclarationError(
-            f"{len(uncovered)} feeds may not be loaded, {first} for one: {uncovered[first]}",
+            f"{_feeds(len(uncovered))} may not be loaded, {first} for one: {uncovered[first]}",
             mend="see governance/README.md, and: kith agreement check",
         )
     return "every feed may be loaded"
@@ -170,7 +174,7 @@ def _agency(
 
     def load() -> str:
         loaded[name] = load_agency_of(folder, home, settings)
-        return f"{len(loaded[name].feeds)} feeds"
+        return _feeds(len(loaded[name].feeds))
 
     yield _look("agency", name, load)
     if agency := loaded.get(name):

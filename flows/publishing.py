@@ -26,7 +26,7 @@ from flows.governed import governance_lines, versions_of
 from flows.lay_out_home import IDENTITY_SECRET
 from flows.run import Night
 from flows.sealing import INDEX, enforce_seals
-from flows.standing import late_feeds
+from flows.standing import LATE, read_standings
 from flows.status import all_outdated, older_declarations
 from linkage.entities import people_from_entities
 from linkage.link import LinkageSettings, link_people
@@ -240,10 +240,13 @@ def publish(night: Night) -> None:
 def report(night: Night) -> None:
     """Writes the page of the run, whether it published or not."""
     known = links_of_the_record(night.home)
+    with night.ledger.reading() as connection:
+        standings = read_standings(connection, night.agencies, night.now)
     with stage_of(night.ledger, night.run.run_id, "report"):
         night.report = write_report(
             night.home, night.ledger, run_id=night.run.run_id,
-            late=late_feeds(night.ledger, night.agencies, now=night.now),
+            late={(each.agency, each.feed): each.late for each in standings},
+            stands={(each.agency, each.feed): [kind for kind in each.kinds if kind != LATE] for each in standings},
             names={name: agency.name for name, agency in night.agencies.items()},
             links=known if known and known.is_dir() else None,
             failures={failure.agency or failure.stage: failure.error for failure in night.failures},

@@ -21,6 +21,7 @@ from flows.publishing import link, publish, report
 from flows.run import Night, NightResult, open_night
 from flows.send_outbound import send_outbound
 from flows.send_receipts import send_receipts
+from flows.wake import ask_prefect, is_served, wake_when_grace_ends
 from standard.errors import SourceError
 from store.home import open_home
 
@@ -168,6 +169,9 @@ def _run(night: Night) -> None:
             report_task(run_id)
         with night.surviving("notify"):
             notify_task(run_id)
+        if is_served():
+            with night.surviving("wake"):
+                wake_when_grace_ends(night, ask=ask_prefect)
     finally:
         del _open[run_id]
 

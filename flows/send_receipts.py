@@ -22,23 +22,23 @@ from store.runs import stage_of
 def send_receipts(night: Night, name: str) -> None:
     """Writes every receipt that is owed to an agency and sends what has not reached it yet.
 
-    What is written stays written where the agency cannot be reached; the next run sends it.
+    What is written stays written where the agency cannot be reached; the next run sends it. An agency without a folder
+    for receipts is sent none: it reads them in the home, and gets those of before once it declares one.
 
     Raises:
         SourceError: The agency's folder of receipts cannot be written to.
     """
     agency = night.agencies[name]
     folder = receipts_folder(agency)
-    forget_lost(night.home, night.ledger, name)
+    if folder is not None:
+        forget_lost(night.home, night.ledger, name)
     owed = owed_receipts(night.ledger, agency)
     if owed:
         checkpoint(night.home)
         overdue = overdue_feeds(night.ledger, agency, now=night.now)
         for each in owed:
             body = describe_delivery(night.home, night.ledger, agency, each.of, overdue=overdue)
-            write_receipt(
-                night.home, night.ledger, each, body, exchange=night.settings.exchange, sends=folder is not None
-            )
+            write_receipt(night.home, night.ledger, each, body, exchange=night.settings.exchange)
     if folder is not None and (unsent := unsent_receipts(night.home, night.ledger, name)):
         with stage_of(night.ledger, night.run.run_id, "answer", agency=name) as going:
             with intent(night.home, Event("receipts", name, "exchange", role="exchange", counts={"sent": len(unsent)})):

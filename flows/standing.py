@@ -15,7 +15,7 @@ from flows.timetable import Cadence, cadence_of
 from mappings.load import Agency
 from receipts.owed import deliveries_before
 from store.extracts import Holds
-from store.ledger import Ledger, extract
+from store.ledger import extract
 
 LATE, SILENT, EARLY, SHORT, GAP = "late", "silent", "early", "short", "gap"
 SILENT_AFTER = 3
@@ -55,10 +55,14 @@ def read_standings(connection: sa.Connection, agencies: Mapping[str, Agency], no
     return [_standing(connection, agency, feed, now) for agency in agencies.values() for feed in agency.feeds]
 
 
-def late_feeds(ledger: Ledger, agencies: Mapping[str, Agency], *, now: datetime) -> dict[tuple[str, str], bool | None]:
-    """(agency, feed) -> whether it is late; None where no schedule is declared."""
-    with ledger.reading() as connection:
-        return {(each.agency, each.feed): each.late for each in read_standings(connection, agencies, now)}
+def next_grace_end(connection: sa.Connection, agency: Agency, now: datetime) -> datetime | None:
+    """When the grace of a feed that is due and has not come is over; None where none is waited for."""
+    ends = []
+    for feed in agency.feeds:
+        if (cadence := cadence_of(agency, feed)) is not None:
+            came = _arrivals(connection, agency.agency, feed)
+            ends.append(cadence.grace_ends(came[0] if came else None, now))
+    return min((end for end in ends if end is not None), default=None)
 
 
 def _standing(connection: sa.Connection, agency: Agency, feed: str, now: datetime) -> Standing:

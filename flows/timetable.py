@@ -79,6 +79,15 @@ class Cadence:
         """Whether a feed that was due, its grace being over, has not come."""
         return self.missed(last_arrival, now, at_most=1) == 1
 
+    def grace_ends(self, last_arrival: datetime | None, now: datetime) -> datetime | None:
+        """When the grace of the earliest due moment is over for which it still runs and nothing came."""
+        waited, due = None, self.last_due(now)
+        while due + self.grace > now:
+            if last_arrival is None or last_arrival < self.opens(due):
+                waited = due
+            due = self.last_due(due)
+        return waited + self.grace if waited is not None else None
+
     def is_early(self, arrival: datetime, *, before: datetime) -> bool:
         """Whether something came although nothing was due: what was due last had come before, the next is far off."""
         due = self.last_due(arrival)

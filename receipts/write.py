@@ -44,7 +44,7 @@ class Written:
 
 
 def write_receipt(
-    home: Home, ledger: Ledger, owed: Owed, body: Mapping[str, Any], *, exchange: str, sends: bool
+    home: Home, ledger: Ledger, owed: Owed, body: Mapping[str, Any], *, exchange: str
 ) -> Written:
     """Writes the files of a receipt, then its line in the ledger. A kill between leaves it to the next run.
 
@@ -54,7 +54,6 @@ def write_receipt(
         owed: Which receipt it is.
         body: What it says.
         exchange: The name of the exchange.
-        sends: Whether it is still to be sent to the agency.
     """
     log_ends = head(home)
     audit = log_ends.told() if log_ends else None  # with it the agency bears witness of the log
@@ -66,12 +65,10 @@ def write_receipt(
             part.touch(mode=0o600)
             part.write_bytes(made)
     row = {"receipt_id": owed.receipt_id, "of": owed.of, "verdict": owed.verdict, "agency": written.agency}
-    at = now()
     with ledger.writing() as connection:
         connection.execute(
             receipts.insert().values(
-                **row, name=written.name, sha256=hashlib.sha256(content).hexdigest(), written_at=at,
-                sent_at=None if sends else at,
+                **row, name=written.name, sha256=hashlib.sha256(content).hexdigest(), written_at=now(), sent_at=None,
             )
         )  # fmt: skip
     return written

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ DISPOSITIONS = ("accepted", "quarantined", "duplicate", "withheld")
 
 Late = Mapping[tuple[str, str], bool | None]
 """(agency, feed) -> whether it is late; None or absent where no schedule is declared."""
+Stands = Mapping[tuple[str, str], Sequence[str]]
+"""(agency, feed) -> what else is to be said of its arrivals: silent, early, short, gap."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Arrival:
     reason: str
     mend: str
     late: bool | None
+    stands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def read_run(ledger: Ledger, run_id: str) -> Mapping[str, Any]:
         return dict(connection.execute(sa.select(tables.run).where(tables.run.c.run_id == run_id)).mappings().one())
 
 
-def arrivals(ledger: Ledger, run_id: str, late: Late) -> list[Arrival]:
+def arrivals(ledger: Ledger, run_id: str, late: Late, stands: Stands) -> list[Arrival]:
     """What came in the run, then every other feed that is scheduled or has ever sent something."""
     e, r = tables.extract, tables.received
     query = sa.select(e, r.c.rows).outerjoin(r, r.c.extract_id == e.c.extract_id).order_by(e.c.seq)
@@ -114,6 +117,7 @@ def arrivals(ledger: Ledger, run_id: str, late: Late) -> list[Arrival]:
     last = {(row["agency"], row["feed"]): row for row in rows}
     silent = sorted({*last, *late} - {(a.agency, a.feed) for a in came})
     came += [_silent(key, last.get(key), late.get(key)) for key in silent]
+    came = [replace(each, stands=tuple(stands.get((each.agency, each.feed), ()))) for each in came]
     return sorted(came, key=lambda a: (a.agency, a.feed, a.received_at or "", a.name or ""))
 
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from record import charts, figures
 from record.contradictions import count_contradictions
-from record.figures import DISPOSITIONS, Late
+from record.figures import DISPOSITIONS, Late, Stands
 from record.snapshot import Snapshot, current_snapshot
 from store.home import Home, written_whole
 from store.ledger import Ledger
@@ -26,6 +26,7 @@ def write_report(
     *,
     run_id: str,
     late: Late,
+    stands: Stands | None = None,
     names: Mapping[str, str],
     links: Path | None = None,
     failures: Mapping[str, str] | None = None,
@@ -38,6 +39,7 @@ def write_report(
         ledger: Its control plane.
         run_id: The run the report is about.
         late: Feeds that have a schedule -> whether they are late.
+        stands: Feeds -> which of silent, early, short and gap they are.
         names: Agency -> its name in words.
         links: Folder of the links of the current snapshot (edges.parquet, linkage.json).
         failures: Stage or agency -> class and code of what failed; no message that could hold a value.
@@ -46,7 +48,7 @@ def write_report(
     Returns:
         The page (mode 0600).
     """
-    page = _page(_context(home, ledger, run_id, late, names, links, failures or {}, notes))
+    page = _page(_context(home, ledger, run_id, late, stands or {}, names, links, failures or {}, notes))
     path = home.reports / f"{run_id}.html"
     with written_whole(path) as part:
         part.write_text(page, encoding="utf-8")
@@ -71,7 +73,7 @@ def _page(context: Mapping[str, Any]) -> str:
 
 
 def _context(
-    home: Home, ledger: Ledger, run_id: str, late: Late, names: Mapping[str, str], links: Path | None,
+    home: Home, ledger: Ledger, run_id: str, late: Late, stands: Stands, names: Mapping[str, str], links: Path | None,
     failures: Mapping[str, str], notes: Sequence[str],
 ) -> dict[str, Any]:  # fmt: skip
     snapshot, fed = current_snapshot(home), figures.rows_of_feeds(ledger, run_id)
@@ -79,7 +81,7 @@ def _context(
     return {
         "run": run, "names": names, "failures": failures, "notes": notes,
         "dispositions": DISPOSITIONS, "colours": charts.COLOURS,
-        "arrivals": figures.arrivals(ledger, run_id, late),
+        "arrivals": figures.arrivals(ledger, run_id, late, stands),
         "fed": fed, "totals": _totals(fed), "bars": _bars(fed, names),
         "quarantined": [reason for reason in told if reason.disposition == "quarantined"],
         "kept_back": [reason for reason in told if reason.disposition != "quarantined"],

@@ -192,7 +192,7 @@ def new(
     expires: Annotated[datetime, typer.Option("--until", formats=["%Y-%m-%d"], help="Last day.")],
     purpose: Annotated[list[str], typer.Option(help="Purpose (may be given several times).")],
     party: Annotated[list[str], typer.Option(help="Member of a MOU, else who gives (several times).")],
-    parent: Annotated[str, typer.Option(help="Its memorandum.")] = "MOU-1",
+    parent: Annotated[str, typer.Option(help="Its memorandum; may be left out where there is only one.")] = "",
     recipient: Annotated[str, typer.Option(help="Who receives, of a DUL.")] = "",
     home: HomeOption = HERE,
     as_json: JsonOption = False,
@@ -214,6 +214,24 @@ def new(
     answer({"draft": str(path)}, text=told, as_json=as_json)
 
 
+def _only_memorandum(home: Home) -> str:
+    """The one memorandum there is.
+
+    Raises:
+        DeclarationError: There is none, or there are several.
+    """
+    filed = governed(home.root).governance.filed
+    found = sorted(name for name, each in filed.items() if each.agreement.kind == "MOU")
+    if len(found) == 1:
+        return found[0]
+    raise DeclarationError(
+        "there are several memoranda" if found else "there is no memorandum yet",
+        where=str(governance_folder(home) / "agreements"),
+        mend=f"add --parent, one of: {', '.join(found)}" if found else
+        "draft one first: kith agreement new MOU-1 --kind MOU; or name the one that is to come: --parent MOU-1",
+    )  # fmt: skip
+
+
 def _draft(
     home: Home, name: str, kind: str, parties: Sequence[str], recipient: str, parent: str, purposes: Sequence[str],
     effective: date, expires: date,
@@ -221,6 +239,7 @@ def _draft(
     time: dict[str, Any] = {"effective": effective, "expires": expires, "purposes": list(purposes)}
     if kind == "MOU":
         return draft.memorandum(name, members=parties, **time)
+    parent = parent or _only_memorandum(home)
     if kind == "DUL":
         out = [c for c in Sensitivity if c not in (Sensitivity.CONFIDENTIAL_ADDRESS, Sensitivity.REPORTER_IDENTITY)]
         return draft.use(name, disclosers=parties, recipient=recipient, parent=parent, fields=["*.*"],

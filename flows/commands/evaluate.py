@@ -23,7 +23,8 @@ def evaluate(
         Path, typer.Argument(metavar="[PEOPLE_OR_HOME]", help="A home, a people table, or a folder `kith link` wrote.")
     ] = Path(),
     truth: Annotated[
-        Path | None, typer.Option(help="Parquet or CSV with record_id and truth (who it really is), optionally source.")
+        Path | None,
+        typer.Option(help="Parquet or CSV with record_id and truth (who it really is), optionally source; or the demo's."),
     ] = None,
     columns: Annotated[Path | None, typer.Option(help="Column map of the people table.")] = None,
     sample: Annotated[
@@ -66,13 +67,34 @@ def _against_truth(what: Path, truth: Path, columns: Path | None) -> Evaluation:
     if what.is_dir():
         links = _links_in(what)
         people = links / "people.parquet"
-        return evaluate_links(links, truth, people=people if people.is_file() else None, on=today)
+        with tempfile.TemporaryDirectory(dir=truth.parent, prefix=".kith-evaluate-") as work:
+            told = _by_record(truth, Path(work))
+            return evaluate_links(links, told, people=people if people.is_file() else None, on=today)
     from linkage.link import link_file
 
     mapped = read_column_map(columns) if columns else None
     with tempfile.TemporaryDirectory(dir=what.parent, prefix=".kith-evaluate-") as work:
         links = link_file(what, Path(work), columns=mapped).into
         return evaluate_links(links, truth, people=_common(what, mapped, Path(work)), on=today)
+
+
+_OF_THE_DEMO = ("agency", "table_or_file", "source_person_key", "true_person_id")
+
+
+def _by_record(truth: Path, work: Path) -> Path:
+    """A truth told by agency, table and key, as the demo's is, by record_id; any other as it is."""
+    from store.home import connect
+
+    with connect(temp=work) as con:
+        if truth.suffix != ".csv" or not truth.is_file():
+            return truth
+        told = con.read_csv(str(truth), header=True, all_varchar=True)
+        if not set(_OF_THE_DEMO) <= set(told.columns):
+            return truth
+        path = work / "truth.parquet"
+        reference = "concat_ws('/', agency, table_or_file, source_person_key) AS record_id"
+        told.project(f"{reference}, true_person_id AS truth, agency AS source").write_parquet(str(path))
+        return path
 
 
 def _common(people: Path, columns: Any, work: Path) -> Path:

@@ -94,11 +94,12 @@ def list_open(
     home: HomeOption = HERE,
     limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 20,
     judgements: Annotated[
-        bool, typer.Option("--judgements", help="The judgements made, in place of the queue.")
+        bool, typer.Option("--judgements", help="List the judgements that were made, not the pairs that wait.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the queue, what settles most first, or the judgements made and how they stand; no value of a person.
+    """List the pairs that wait for a person, what settles most first; with --judgements the judgements that were made
+    and how each stands. No value of a person is shown.
 
     \b
     Example: kith review list --limit 50
@@ -109,7 +110,8 @@ def list_open(
     with reviewing(home) as now:
         if judgements:
             rows = [_said(judgement) for judgement in now.judgements[-limit:]]
-            shown = table(rows, ("judgement_id", "state", "verdict", "record_l", "record_r", "who", "at"), empty="none")
+            names = ("judgement_id", "state", "verdict", "record_l", "record_r", "who", "at")
+            shown = table(rows, names, empty="nothing was judged yet")
         else:
             rows = [asdict(pair) for pair in queue(now.links, now.judgements, limit=limit)]
             names = ("record_l", "record_r", "reason", "records", "pairs", "agencies")

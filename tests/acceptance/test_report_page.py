@@ -75,6 +75,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(
         home, ledger, run_id="run-2", names=NAMES, links=links(home),
         late={("school", "students"): False, ("care", "CLIENT_T"): True, ("police", "RMS_PERSON"): True},
+        stands={("school", "students"): ["short", "gap"], ("police", "RMS_PERSON"): ["silent"]},
         failures={"metro_police": "SourceError (4)"},
     )  # fmt: skip
 
@@ -126,9 +127,9 @@ def test_the_page_holds_all_it_needs_and_no_value_of_a_person(page: Path) -> Non
 def test_the_page_tells_what_arrived_where_rows_went_and_what_changed(page: Path) -> None:
     text = text_of(page)
     for said in (
-        "Hill Schools students file_1.csv 2026-03-30 920 loaded on time",
+        "Hill Schools students file_1.csv 2026-03-30 920 loaded on time short gap",
         "Hill Schools discipline file_2.csv 2026-03-30 30 held truncated send the whole file again none declared",
-        "police RMS_PERSON never nothing new late",
+        "police RMS_PERSON never nothing new late silent",
         "Hill Schools students 920 900 15 4 1 holds",
         "All 3,360 3,308 45 4 3",
         "orphan 12 send the row it refers to; this row is tried again by itself",

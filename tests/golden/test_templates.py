@@ -115,6 +115,38 @@ def test_a_tanf_file_gives_families_adults_and_both_children_of_a_record(samples
     assert all(row["ssn"] is None for row in children.rows), "the header says that the numbers are encrypted"
 
 
+@pytest.mark.parametrize("name", ["ADS.E2J.FTP3.TS06", "ADS.E2J.FTP3.TS142"])
+def test_the_totals_of_a_tanf_file_add_up_in_each_month(samples: Path, tmp_path: Path, name: str) -> None:
+    path = samples / "tanf" / name
+    lines = [line for line in _lines(path) if line.startswith("T6")]
+    got = mapped(tmp_path, "tanf", "totals", path)
+    assert (got.batch.hold, got.unreadable, problems(got)) == (None, [], Counter())
+    assert [(row["quarter"], row["month"]) for row in got.rows] == [(line[2:7], m) for line in lines for m in "123"]
+    for row in got.rows:
+        line, month = lines[(row["_record"] - 1) // 3], int(row["month"]) - 1
+        assert row["families"] == int(line[115 + 8 * month : 123 + 8 * month])
+        assert row["assistance"] == int(line[79 + 12 * month : 91 + 12 * month])
+        assert row["closed"] == int(line[355 + 8 * month : 363 + 8 * month])
+        assert row["applications"] == row["approved"] + row["denied"]
+        assert row["families"] == row["two_parents"] + row["one_parent"] + row["no_parent"]
+        assert row["recipients"] == row["adults"] + row["children"]
+
+
+def test_the_strata_of_a_tanf_file_are_a_row_each(samples: Path, tmp_path: Path) -> None:
+    path = samples / "tanf" / "ADS.E2J.FTP4.TS06"
+    (line,) = [line for line in _lines(path) if line.startswith("T7")]
+    groups = [line[start : start + 24] for start in range(7, 247, 24)]
+    got = mapped(tmp_path, "tanf", "strata", path)
+    assert (got.batch.hold, got.unreadable, problems(got)) == (None, [], Counter())
+    names = ("of_section", "stratum", "families_1", "families_2", "families_3")
+    assert [tuple(row[name] for name in names) for row in got.rows] == [
+        (group[0], group[1:3], int(group[3:10]), int(group[10:17]), int(group[17:24]))
+        for group in groups
+        if group.strip()
+    ]
+    assert mapped(tmp_path, "tanf", "totals", path).rows == []
+
+
 def test_a_tanf_file_whose_cases_are_closed_is_not_taken_for_active_ones(samples: Path, tmp_path: Path) -> None:
     path = samples / "tanf" / "ADS.E2J.FTP2.TS06"
     assert len(mapped(tmp_path, "tanf", "closed_persons", path).rows) == 605

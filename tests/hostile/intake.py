@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +24,7 @@ from store.home import Home, connect
 from store.ledger import Ledger, account, extract, file_finding, open_ledger, stage
 from tests.hostile.cases import Case, of_bytes
 from tests.hostile.delimited import delimited_cases
+from tests.hostile.encrypted import KEYRING, KINDS, SENDER, Sender, encrypted_cases, lay_out_keys
 from tests.hostile.other_forms import other_cases
 
 PARTS = 8
@@ -40,7 +42,9 @@ FORMS = {
     "excel": "format: {kind: excel}",
     "zip": "format: {kind: delimited}",
     "gzip": "format: {kind: delimited}",
+    **dict.fromkeys(KINDS, "format: {kind: delimited}"),
 }
+PACKED = {"zip": "zip", "gzip": "gzip"} | KINDS
 FEED = """feed: NAME
 title: Pupils
 source: drop
@@ -84,7 +88,7 @@ def peak_mib() -> int:
 
 def all_cases() -> list[Case]:
     """The whole corpus."""
-    return [*delimited_cases(), *other_cases()]
+    return [*delimited_cases(), *other_cases(), *(encrypted_cases() if shutil.which("gpg") else ())]
 
 
 def some_cases(count: int = 40) -> list[Case]:
@@ -103,15 +107,19 @@ def take_in(cases: Sequence[Case], folder: Path) -> list[Became]:
     (agency / "crosswalks" / "sex.csv").write_text("value,common,match\n1,F,exact\n2,M,exact\n")
     (agency / "layouts" / "pupil.csv").write_text(LAYOUT)
     names = [f"f{number:03}" for number in range(len(cases))]
+    keys = ""
+    if any(case.kind in KINDS for case in cases):
+        signers = ", ".join(lay_out_keys(folder / SENDER, home.keys))
+        keys = f", pgp: {{keyring: {KEYRING}, signers: [{signers}]}}"
     for name, case in zip(names, cases, strict=True):
-        packed = f", packed: [{case.kind}]" if case.kind in ("zip", "gzip") else ""
+        packed = f", packed: [{PACKED[case.kind]}]" if case.kind in PACKED else ""
         told = FEED.replace("NAME", name).replace("FORM", FORMS[case.kind]).replace("PACKED", packed)
         (agency / f"{name}.yaml").write_text(told)
         if case.before is not None:
             (drop / f"{name}_20260907.dat").write_bytes(case.before)
     (agency / "agency.yaml").write_text(
         "agency: hostile\nname: Hostile\nsector: education\n"
-        f"sources: {{drop: {{folder: {{path: {drop}, settle: 0}}}}}}\nfeeds: [{', '.join(names)}]\n"
+        f"sources: {{drop: {{folder: {{path: {drop}, settle: 0{keys}}}}}}}\nfeeds: [{', '.join(names)}]\n"
     )
     write_settings(home, "exchange: Hostile\nagencies: [hostile]\n")
     ready = folder / "ready"
@@ -121,6 +129,8 @@ def take_in(cases: Sequence[Case], folder: Path) -> list[Became]:
     maker.start()
     maker.join()
     assert maker.exitcode == 0
+    if keys:
+        Sender(folder / SENDER).close()
     if any(case.before for case in cases):
         _one_night(home, drop, NOW - timedelta(days=7))
     for path in ready.iterdir():

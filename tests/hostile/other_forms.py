@@ -6,6 +6,9 @@ import gzip
 import io
 import json
 import os
+import socket
+import stat
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +21,8 @@ ROWS = pupils()
 COMMA = DIALECTS[0]
 GOOD = COMMA.file(ROWS)
 WIDTHS = (6, 20, 10, 1, 10)
+BLOCK = b"0" * (1 << 20)
+"""A megabyte of what packs well."""
 
 
 def fixed_text(rows: object = None) -> str:
@@ -246,6 +251,23 @@ def _with_attributes(mode: int) -> bytes:
     return packed.getvalue()
 
 
+def _twice() -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for content in (GOOD, b"x"):
+            archive.writestr("pupils.csv", content)
+    return packed.getvalue()
+
+
+def _locked(archive: bytes) -> bytes:
+    """An archive whose only member says that it needs a password."""
+    data = bytearray(archive)
+    data[6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(data)
+
+
 def archive_cases() -> Iterator[Case]:
     one, two = {"pupils.csv": GOOD}, {"pupils.csv": GOOD, "b.csv": GOOD}
     blank = zipped(one)
@@ -270,6 +292,9 @@ def archive_cases() -> Iterator[Case]:
         ("a byte changed", blank[:60] + b"\xff\xff" + blank[62:], "refused", "archive_broken"),
         ("no archive", GOOD, "refused", "archive_broken"),
         ("nothing", b"", "refused", "archive_broken"),
+        ("a name twice", _twice(), "refused", "archive_name"),
+        ("a password", _locked(blank), "refused", "archive_encrypted"),
+        ("a share of a network", zipped({"\\\\host\\share\\pupils.csv": GOOD}), "refused", "archive_name"),
         ("of two thousand members", zipped({f"{n}.csv": b"" for n in range(2000)}), "refused", "archive_bomb"),
     ]
     for name, data, verdict, code in told:
@@ -293,21 +318,18 @@ def bombs() -> Iterator[Case]:
     yield Case("excel: a bomb", "excel", lambda path: _zip_bomb(path, "xl/workbook.xml"), "held", "too_large")
 
 
-_BLOCK = b"0" * (1 << 20)
-
-
 def _zip_bomb(path: Path, member: str) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("[Content_Types].xml", "<a/>") if "/" in member else None
         with archive.open(member, "w") as out:
             for _ in range(320):
-                out.write(_BLOCK)
+                out.write(BLOCK)
 
 
 def _gzip_bomb(path: Path) -> None:
     with gzip.open(path, "wb") as out:
         for _ in range(320):
-            out.write(_BLOCK)
+            out.write(BLOCK)
 
 
 def excel_cases() -> Iterator[Case]:
@@ -325,6 +347,52 @@ def _named(name: str) -> Callable[[Path], None]:
     return lambda path: write(path.with_name(name), GOOD)
 
 
+def _socket(path: Path) -> None:
+    # A socket's name must be short, however long the path of its folder is.
+    before = Path.cwd()
+    os.chdir(path.parent)
+    try:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(path.name)
+    finally:
+        os.chdir(before)
+
+
+GIGABYTE = 1 << 30
+
+
+def _gigabyte(before: bytes, fill: bytes | None, after: bytes) -> Callable[[Path], None]:
+    """A file with a gigabyte in one line: of a byte that is written out, or of NULs that take no room on the disk."""
+
+    def make(path: Path) -> None:
+        with path.open("wb") as out:
+            out.write(before)
+            if fill is None:
+                out.seek(GIGABYTE, os.SEEK_CUR)
+            else:
+                for _ in range(GIGABYTE >> 20):
+                    out.write(fill * (1 << 20))
+            out.write(after)
+
+    return make
+
+
+def gigabytes() -> Iterator[Case]:
+    """Lines, values and records of a gigabyte."""
+    comma, quote = GOOD + b"004900,", b'004900,"'
+    for name, kind, before, fill, after, code in (
+        ("a line of a gigabyte", "comma", comma, b"Q", b"\n", "unreadable"),
+        ("a line of a gigabyte of NULs", "comma", comma, None, b"\n" + GOOD[-40:], "unreadable"),
+        ("a quoted value of a gigabyte", "comma", GOOD + quote, None, b'",,,\n', "unreadable"),
+        ("a header of a gigabyte", "comma", b"", None, b"\n" + GOOD, None),
+        ("fixed width: a line of a gigabyte", "fixed", fixed_text().encode(), None, b"\nTRL 21\n", None),
+        ("xml: a value of a gigabyte", "xml", b"<Pupils><Pupil><No>", b"4", b"</No></Pupil></Pupils>", None),
+        ("json: a value of a gigabyte", "json", b'[{"No": "', b"4", b'"}]', None),
+        ("json lines: a line of a gigabyte", "lines", b'{"No": "', b"4", b'"}\n', None),
+    ):
+        yield Case(f"huge: {name}", kind, _gigabyte(before, fill, after), "held", code)
+
+
 def things_that_are_no_files() -> Iterator[Case]:
     def to(target: str) -> Callable[[Path], None]:
         return lambda path: path.symlink_to(target)
@@ -332,7 +400,11 @@ def things_that_are_no_files() -> Iterator[Case]:
     yield Case("a link to a secret", "comma", to("/etc/passwd"), "ignored")
     yield Case("a link to nothing", "comma", to("nowhere"), "ignored")
     yield Case("a link to itself", "comma", lambda path: path.symlink_to(path.name), "ignored")
+    yield Case("a link to what never ends", "comma", to("/dev/zero"), "ignored")
     yield Case("a pipe", "comma", os.mkfifo, "ignored")
+    yield Case("a socket", "comma", _socket, "ignored")
+    if os.geteuid() == 0:  # nobody else may make one
+        yield Case("a device", "comma", lambda path: os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 5)), "ignored")
     yield Case("a folder", "comma", Path.mkdir, "ignored")
     for name, other in (
         ("a line end in its name", "f\n_20260914.dat"),
@@ -376,6 +448,7 @@ def other_cases() -> Iterator[Case]:
         json_cases,
         archive_cases,
         bombs,
+        gigabytes,
         excel_cases,
         things_that_are_no_files,
         deliveries,

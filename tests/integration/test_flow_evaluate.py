@@ -73,6 +73,18 @@ def test_a_home_and_a_file_are_evaluated_by_a_truth(small: SmallExchange, said: 
     assert not list(tmp_path.glob(".kith-evaluate-*"))
 
 
+def test_a_truth_by_agency_table_and_key_is_read_as_the_demo_writes_it(
+    small: SmallExchange, said: Any, tmp_path: Path
+) -> None:
+    told = "agency,table_or_file,source_person_key,true_person_id\n"
+    keys = [("hillside_schools,students,004211", "amara"), ("valley_court,party,P1", "amara"),
+            ("hillside_schools,students,004213", "ines")]  # fmt: skip
+    (tmp_path / "truth.csv").write_text(told + "".join(f"{key},{who}\n" for key, who in keys))
+    found = said("evaluate", str(small.home.root), "--truth", str(tmp_path / "truth.csv"))
+    assert (found["mentions"], found["pairs_within_persons"]["true"]) == (3, 1)
+    assert sum(each["true"] for each in found["by_sources"]) == 1
+
+
 def test_a_file_without_a_truth_cannot_be_evaluated(said: Any, tmp_path: Path) -> None:
     (tmp_path / "people.csv").write_text("record_id\n1\n")
     assert "judged samples" in said("evaluate", str(tmp_path / "people.csv"), status=7)["error"]["what"]

@@ -7,7 +7,7 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -16,10 +16,12 @@ import pytest
 from flows.fetching import fetch_agency
 from flows.intake import load_extracts
 from flows.lay_out_home import write_settings
-from flows.notices import Notice, tell_notices
+from flows.notices import Notice, find_notices, tell_notices
 from flows.run import open_night
 from flows.send_receipts import overdue_feeds
 from flows.settings import load_agencies_of, load_settings
+from flows.standing import LATE
+from flows.wake import wake_when_grace_ends
 from standard.errors import SourceError
 from store.ledger import open_ledger
 from tests.exchange import MONDAY, STUDENTS, SmallExchange, small_exchange
@@ -183,3 +185,17 @@ def test_a_gap_in_the_sender_s_count_is_told_asked_for_and_cleared(small: SmallE
     for number, day in ((9, "0903"), (10, "0904")):
         small.put(f"students_2026{day}_{number:04}.csv", pupils(30 + number))
     assert poll(small, MONDAY) == [("hillside_schools/students gap", True)]
+
+
+def test_the_end_of_a_grace_wakes_the_exchange_while_nothing_has_come(small: SmallExchange) -> None:
+    """Due on Mondays at 05:00 in Boston, with a grace of 24 hours."""
+    due = datetime(2026, 9, 7, 9, tzinfo=UTC)
+    asked: dict[str, datetime] = {}
+    with open_night(small.home, now=due + timedelta(minutes=1)) as night:
+        wake_when_grace_ends(night, ask=asked.__setitem__)
+    assert asked["hillside_schools"] == due + timedelta(hours=24, minutes=1)
+    with open_night(small.home, now=asked["hillside_schools"]) as night:
+        assert (LATE, "students") in {(notice.kind, notice.feed) for notice in find_notices(night)}
+        again: dict[str, datetime] = {}
+        wake_when_grace_ends(night, ask=again.__setitem__)
+    assert "hillside_schools" not in again

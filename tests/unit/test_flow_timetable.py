@@ -51,6 +51,27 @@ def test_a_nightly_file_with_two_hours_of_grace_is_late_two_hours_after_it_was_d
     assert late(NIGHTLY, timedelta(hours=2), "2026-07-07T06:05", now) is verdict
 
 
+@pytest.mark.parametrize(
+    ("arrived", "now", "ends"),
+    [
+        (None, "2026-07-06T08:30:01", "2026-07-07T08:30"),
+        ("2026-06-29T09:00", "2026-07-06T20:00", "2026-07-07T08:30"),
+        ("2026-07-06T08:00", "2026-07-06T20:00", None),
+        ("2026-06-29T09:00", "2026-07-07T08:30", None),
+        ("2026-06-29T09:00", "2026-07-09T12:00", None),
+    ],
+)
+def test_the_end_of_a_grace_is_waited_for_while_nothing_came(arrived: str | None, now: str, ends: str | None) -> None:
+    cadence = Cadence(MONDAYS, BOSTON, timedelta(hours=24))
+    assert cadence.grace_ends(at(arrived) if arrived else None, at(now)) == (at(ends) if ends else None)
+
+
+def test_of_several_graces_that_run_the_one_that_ends_first_is_waited_for() -> None:
+    nightly = Cadence("0 2 * * *", BOSTON, timedelta(hours=36))
+    assert nightly.grace_ends(None, at("2026-07-08T12:00")) == at("2026-07-08T18:00")
+    assert nightly.grace_ends(at("2026-07-07T06:01"), at("2026-07-08T12:00")) == at("2026-07-09T18:00")
+
+
 def test_grace_is_none_where_nothing_is_declared_and_a_bare_number_is_refused() -> None:
     assert (grace_of(None), grace_of("24 hours")) == (timedelta(0), DAY)
     with pytest.raises(DeclarationError, match="without a unit"):
