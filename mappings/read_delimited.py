@@ -187,7 +187,7 @@ def read_lines(path: Path, feed: Feed) -> Reading:
 def count_lines(stream: TextStream) -> int:
     """The lines that are not blank from where a stream stands to its end."""
     count, begun = 0, False
-    while piece := stream.read(BLOCK):
+    while piece := stream.skim(BLOCK):
         for line in piece.splitlines(keepends=True):
             begun = begun or bool(line.strip())
             if line.endswith((b"\n", b"\r")):

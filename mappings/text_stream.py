@@ -88,6 +88,14 @@ class TextStream:
         piece, self._kept = self._kept[:size], self._kept[size:]
         return piece
 
+    def skim(self, size: int) -> bytes:
+        """As `read`, of which nothing but lines and blanks is asked: much faster where NULs fill a gigabyte."""
+        if self._kept or not self._plain or self._rewrite:
+            return self.read(size)
+        raw = self._file.read(max(min(size, self._left), 0))
+        self._left = self._left - len(raw) if raw else 0
+        return raw if self._left > 0 else raw.rstrip(b"\x1a")
+
     def _next(self, size: int) -> bytes:
         """The next piece as UTF-8; empty only at the end."""
         while self._left > 0:

@@ -10,8 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from connectors.pgp import own_key, pin
+from tests.hostile.archives import BLOCK, zipped
 from tests.hostile.cases import Case, Verdict
-from tests.hostile.other_forms import BLOCK, GOOD, zipped
+from tests.hostile.other_forms import GOOD
 
 KINDS = {"pgp": "pgp", "pgp-zip": "pgp, zip", "pgp-gzip": "pgp, gzip"}
 """Kind of case -> how its feed says that it comes packed."""

@@ -22,9 +22,11 @@ from flows.run import open_night
 from receipts.receipt import REFUSALS
 from store.home import Home, connect
 from store.ledger import Ledger, account, extract, file_finding, open_ledger, stage
+from tests.hostile.archives import packed_cases
 from tests.hostile.cases import Case, of_bytes
 from tests.hostile.delimited import delimited_cases
 from tests.hostile.encrypted import KEYRING, KINDS, SENDER, Sender, encrypted_cases, lay_out_keys
+from tests.hostile.no_files import gigabytes, things_that_are_no_files
 from tests.hostile.other_forms import other_cases
 
 PARTS = 8
@@ -88,12 +90,13 @@ def peak_mib() -> int:
 
 def all_cases() -> list[Case]:
     """The whole corpus."""
-    return [*delimited_cases(), *other_cases(), *(encrypted_cases() if shutil.which("gpg") else ())]
+    cases = [*delimited_cases(), *other_cases(), *packed_cases(), *gigabytes(), *things_that_are_no_files()]
+    return [*cases, *(encrypted_cases() if shutil.which("gpg") else ())]
 
 
 def some_cases(count: int = 40) -> list[Case]:
-    """Cases from every part of the corpus, always the same."""
-    cases = all_cases()
+    """Cases from every part of the corpus, always the same; of those that take a gigabyte of disk, none."""
+    cases = [case for case in all_cases() if not case.name.startswith("huge: ")]
     return [cases[n * len(cases) // count] for n in range(count)]
 
 

@@ -9,6 +9,8 @@ import pytest
 from mappings.load import load_agency
 from mappings.manifest import ManifestEntry
 from mappings.map_extract import map_extract
+from mappings.read_delimited import count_lines
+from mappings.text_stream import TextStream
 from tests.mapping_cases import ELEMENTS, HEAD, extract_of, map_file, write_agency
 
 GOOD = "ID,Name,Born\n0001,Ode,1/2/2010\n0002,Lind,3/4/2011\n"
@@ -310,3 +312,12 @@ def test_a_required_value_that_is_blank_is_named(tmp_path: Path) -> None:
     row = map_file(tmp_path, "ID,Name,Born\n,Ode,\n").rows[0]
     assert (row["_key"], row["_problems"]) == (None, "id:blank_required")
     assert row["_missing"].split() == ["id:not_collected", "born:not_collected"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16-le"])
+def test_the_lines_of_a_file_that_cannot_be_split_are_counted_as_they_would_be_read(
+    tmp_path: Path, encoding: str
+) -> None:
+    text = "a,b\r\n\0\n \t\n\né\r4,5\n\x1a"
+    (tmp_path / "lines").write_bytes(text.encode(encoding))
+    assert count_lines(TextStream(tmp_path / "lines", encoding)) == 4, "a NUL is no blank, the mark of an end no line"
