@@ -31,6 +31,7 @@ MENDS = {
     "archive_encrypted": "send the archive without a password; encrypt it by PGP, as agreed, where it must be secret",
     "archive_name": "name the members of the archive plainly: no folder above, no absolute path, no name twice",
     "archive_nested": "send one archive: no archive within it is opened",
+    "archive_states": "send what was agreed, all there is or changes only, or tell the exchange what comes from now on",
     "archive_members": "send an archive that holds the file of this feed, and only one of it",
 }  # fmt: skip
 """Why an archive is refused -> what the agency can do."""

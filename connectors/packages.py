@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 from connectors.archives import Limits, Member, PackageRefused, open_gzip, open_member, unpack, zip_members
 from connectors.pgp import Keyring, decrypt
-from connectors.wanted import FilesWanted
+from connectors.wanted import FilesWanted, Stated
 from standard.errors import DeclarationError
 from store.landing import Landing
 from store.parts import disk_trouble_told
+
+_MOST_STATED = 1 << 18
+"""Bytes read of a member that lists properties."""
 
 
 def open_package(
@@ -56,8 +61,24 @@ def _unpack(path: Path, into: Path, wanted: FilesWanted, limits: Limits) -> None
         with open_gzip(path, limits=limits) as stream:
             unpack(stream, into, holds_zip=wanted.holds_zip)
         return
+    if wanted.states is not None:
+        _require_stated(path, wanted.states, limits)
     with open_member(path, _wanted_member(path, wanted, limits), limits=limits) as stream:
         unpack(stream, into, holds_zip=wanted.holds_zip)
+
+
+def _require_stated(path: Path, stated: Stated, limits: Limits) -> None:
+    """Asks whether the archive says of itself what was agreed: changes that are taken for the whole withdraw rows."""
+    found = [member for member in zip_members(path, limits=limits) if member.name.rpartition("/")[2] == stated.member]
+    if len(found) != 1:
+        raise PackageRefused("archive_members", f"the archive has not exactly one {stated.member}")
+    with open_member(path, found[0], limits=limits) as stream:
+        text = stream.read(_MOST_STATED).decode("utf-8-sig", errors="replace")
+    told = {row[0].strip(): row[1].strip() for row in csv.reader(io.StringIO(text)) if len(row) > 1}
+    if told.get(stated.name) != stated.value:
+        says = "otherwise" if stated.name in told else "nothing of it"
+        what = f"{stated.name} must be {stated.value} in the archive's {stated.member}, which says {says}"
+        raise PackageRefused("archive_states", what)
 
 
 def _wanted_member(path: Path, wanted: FilesWanted, limits: Limits) -> Member:

@@ -23,6 +23,15 @@ _SPAN = re.compile(r"(\d+)\s*(minute|hour|day|week)s?")
 
 
 @dataclass(frozen=True)
+class Stated:
+    """A property in a member of an archive that lists them as CSV (property, value), and the value it must have."""
+
+    member: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
 class FilesWanted:
     """Files by name. `{as_of:%Y%m%d}` stands for the date the file speaks of, `*` for any text, `?` for one character,
     `{sequence}` for the number the sender counts its files by.
@@ -37,6 +46,8 @@ class FilesWanted:
     """Which file of a zip archive is wanted (a pattern for its name without folders); None: it holds one file alone."""
     holds_zip: bool = False
     """Whether what is within is a zip by right: a spreadsheet."""
+    states: Stated | None = None
+    """What another member of the archive must say; None: nothing is asked."""
 
     def __post_init__(self) -> None:
         _compiled(self.pattern)
@@ -46,11 +57,11 @@ class FilesWanted:
                 where=f"packed, of files: {self.pattern!r}",
                 mend="say pgp, zip or gzip, or pgp and then one of the two",
             )
-        if self.member is not None and "zip" not in self.packed:
+        if (self.member or self.states) and "zip" not in self.packed:
             raise DeclarationError(
                 "a member is wanted of a file that is no zip archive",
                 where=f"member, of files: {self.pattern!r}",
-                mend="say packed: [zip], or take member away",
+                mend="say packed: [zip], or take member and states away",
             )
 
     def moment(self, name: str) -> datetime | None:

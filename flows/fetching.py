@@ -125,7 +125,8 @@ def wanted_of(feed: Feed) -> FilesWanted | TableWanted:
     """What a feed wants of its source."""
     arrives = feed.arrives
     if arrives.files is not None:
-        return FilesWanted(arrives.files, arrives.packed, arrives.member, holds_zip=feed.format.kind == "excel")
+        holds_zip = feed.format.kind == "excel"
+        return FilesWanted(arrives.files, arrives.packed, arrives.member, holds_zip=holds_zip, states=arrives.stated)
     assert arrives.table is not None
     return TableWanted(
         table=arrives.table,

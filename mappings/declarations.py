@@ -10,7 +10,7 @@ from croniter import croniter
 from pydantic import AfterValidator, Field, model_validator
 
 from connectors.sources import Source
-from connectors.wanted import FilesWanted, Packing, parse_overlap
+from connectors.wanted import FilesWanted, Packing, Stated, parse_overlap
 from mappings.formats import Format, Names
 from mappings.problems import NULLING, PROBLEMS
 from standard.code_sets import choice_of, code_set
@@ -166,6 +166,14 @@ class Element(Declared):
         return Severity.ERROR if self.required and nulls else PROBLEMS[problem]
 
 
+class StatedBy(Declared):
+    """A property in another member of the archive (CSV: property, value) and what it must be."""
+
+    member: str
+    property: str
+    must_be: str = Field(alias="is")
+
+
 class Arrives(Declared):
     """By what name a feed is found at its source, and when it is expected."""
 
@@ -174,6 +182,8 @@ class Arrives(Declared):
     """How a file is packed, the outermost first: pgp, zip, gzip."""
     member: str | None = None
     """Which file of a zip archive is this feed (a pattern for its name); None: the archive holds one file alone."""
+    states: StatedBy | None = None
+    """What the archive must say of this feed's file; None: nothing is asked."""
     table: str | None = None
     watermark: str | None = None
     overlap: str | None = None
@@ -184,6 +194,11 @@ class Arrives(Declared):
     calendar: str | None = None
     """The calendar (calendars/NAME.csv) of the days on which the schedule does not hold."""
 
+    @property
+    def stated(self) -> Stated | None:
+        """The same as the connectors ask for it."""
+        return Stated(self.states.member, self.states.property, self.states.must_be) if self.states else None
+
     @model_validator(mode="after")
     def _is_files_or_table(self) -> Arrives:
         if (self.files is None) == (self.table is None):
@@ -192,15 +207,15 @@ class Arrives(Declared):
             raise ValueError("a table has a name: an empty one is none that can be read")
         if self.files is not None and (self.watermark or self.overlap or self.never_read or self.census):
             raise ValueError("watermark, overlap, never_read and census belong to a table")
-        if self.table is not None and (self.packed or self.member):
-            raise ValueError("packed and member belong to files")
+        if self.table is not None and (self.packed or self.member or self.states):
+            raise ValueError("packed, member and states belong to files")
         if self.schedule is not None and not croniter.is_valid(self.schedule):
             raise ValueError("the schedule is no cron line, such as 30 4 * * 1")
         if self.schedule is None and (self.grace is not None or self.calendar is not None):
             raise ValueError("grace and calendar belong to a schedule")
         try:
             if self.files is not None:
-                FilesWanted(self.files, self.packed, self.member)
+                FilesWanted(self.files, self.packed, self.member, states=self.stated)
             if self.overlap is not None:
                 parse_overlap(self.overlap)
             if self.grace is not None and isinstance(parse_overlap(self.grace), int):

@@ -24,7 +24,7 @@ def evaluate(
     ] = Path(),
     truth: Annotated[
         Path | None,
-        typer.Option(help="Parquet or CSV with record_id and truth (who it really is), optionally source; or the demo's."),
+        typer.Option(help="Parquet or CSV with record_id, truth (who it really is), maybe source; or the demo's."),
     ] = None,
     columns: Annotated[Path | None, typer.Option(help="Column map of the people table.")] = None,
     sample: Annotated[

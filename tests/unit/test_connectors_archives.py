@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from connectors.archives import Limits, Member, PackageRefused, open_gzip, open_member, unpack, zip_members
+from connectors.packages import open_package
+from connectors.wanted import FilesWanted, Stated
+from store.landing import Landing
 
 SMALL = Limits(members=10, size=200_000, ratio=100, free=50_000)
 
@@ -176,3 +179,33 @@ def test_a_stream_can_be_read_line_by_line(tmp_path: Path) -> None:
     path = make_zip(tmp_path / "a.zip", [("a.csv", b"ID\n1\n")])
     with open_member(path, zip_members(path)[0]) as stream:
         assert list(io.TextIOWrapper(stream)) == ["ID\n", "1\n"]
+
+
+BULK = b'propertyName,value\nmanifest.version,1.0\nfile.users,bulk\nfile.demographics,"absent"\n'
+
+
+@pytest.mark.parametrize(
+    ("manifest", "refused"),
+    [
+        (BULK, None),
+        (b"\xef\xbb\xbf" + BULK.replace(b"\n", b"\r\n"), None),
+        (BULK.replace(b"bulk", b"delta"), "archive_states"),
+        (BULK.replace(b"file.users,bulk\n", b""), "archive_states"),
+        (b"\xff\0" * 100, "archive_states"),
+        (None, "archive_members"),
+    ],
+)
+def test_an_archive_that_says_it_holds_changes_is_not_taken_for_the_whole(
+    tmp_path: Path, manifest: bytes | None, refused: str | None
+) -> None:
+    members = [("users.csv", b"sourcedId\n1\n"), *([("manifest.csv", manifest)] if manifest is not None else [])]
+    path, into = make_zip(tmp_path / "roster.zip", members), tmp_path / "into"
+    into.touch()
+    wanted = FilesWanted("*.zip", ("zip",), "users.csv", states=Stated("manifest.csv", "file.users", "bulk"))
+    if refused is None:
+        open_package(path, into, wanted, keyring=None, landing=Landing(tmp_path))
+        assert into.read_bytes() == members[0][1]
+        return
+    with pytest.raises(PackageRefused) as told:
+        open_package(path, into, wanted, keyring=None, landing=Landing(tmp_path))
+    assert (told.value.code, into.read_bytes()) == (refused, b"")
