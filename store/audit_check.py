@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from standard.errors import AuditError
-from store.audit_entry import CHECKPOINT, Checkpoint, Entry, mac_of, parse_line, read_key, signed_bytes
+from store.audit_entry import (
+    CHECKPOINT,
+    Checkpoint,
+    Entry,
+    checkpoint_of,
+    mac_of,
+    parse_line,
+    read_key,
+    signed_bytes,
+)
 from store.audit_log import HEAD, NOTHING_BEFORE, read_head, segments
 from store.home import Home
 from store.sign import is_signed, public_key
@@ -171,10 +180,10 @@ def _check_entry(entry: Entry, values: Mapping[str, Any], where: str, seq: int, 
         fault("order", "it does not follow the line that stands before it")
     if entry.at < found.at:
         fault("order", "it is older than the line before it")
-    if entry.event.action == CHECKPOINT:
+    if entry.event.action == CHECKPOINT or entry.signature is not None:
         found.checkpoints += 1
-        found.signed = Checkpoint(entry.seq - 1, entry.prev, entry.at, str(entry.signature))
-        if not _is_ours(found.signed, keys.public):
+        found.signed = checkpoint_of(entry)
+        if found.signed is None or not _is_ours(found.signed, keys.public):
             fault("signature", "the checkpoint's signature is not the exchange's")
     _follow(entry, found)
 

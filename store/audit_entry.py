@@ -102,6 +102,13 @@ class Head:
         return {**fields_of(self, "checkpoint"), "checkpoint": fields_of(self.checkpoint) if self.checkpoint else None}
 
 
+def checkpoint_of(entry: Entry) -> Checkpoint | None:
+    """What an entry signs: the line before it; None where it is no checkpoint."""
+    if entry.signature is None:
+        return None
+    return Checkpoint(entry.seq - 1, entry.prev, entry.at, entry.signature)
+
+
 def signed_bytes(seq: int, sha256: str) -> bytes:
     """What a checkpoint signs: its first words keep a signature from counting for anything else."""
     return _SIGNED + f"{seq} {sha256}".encode()

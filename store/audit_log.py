@@ -31,6 +31,7 @@ from store.audit_entry import (
     Head,
     canonical,
     changed,
+    checkpoint_of,
     fields_of,
     filled,
     head_mac,
@@ -167,6 +168,8 @@ class _End:
     seq: int
     sha256: str
     at: str
+    signs: Checkpoint | None = None
+    """Where the line is a checkpoint."""
 
 
 class _Log:
@@ -176,8 +179,8 @@ class _Log:
         self.home = home
         self.key = _key_to_write(home)
         known = read_head(home, self.key) if (home.audit / HEAD).exists() else None
-        self.signed = known.checkpoint if known else None
         self.end, torn = self._read_end()
+        self.signed = self.end.signs or (known.checkpoint if known else None)
         self._require_whole(known)
         if torn:
             self._recover(torn)
@@ -203,7 +206,7 @@ class _Log:
             raise AuditError(
                 "the last line of the audit log is not as it was written", where=str(path), mend=_MEND_ALTERED
             ) from None
-        return _End(entry.seq, entry.sha256, entry.at)
+        return _End(entry.seq, entry.sha256, entry.at, checkpoint_of(entry))
 
     def _require_whole(self, known: Head | None) -> None:
         """A killed append may leave one line more than the head says; never less, and never two."""
@@ -236,9 +239,7 @@ class _Log:
             raise AuditError("an entry of the audit log is too long", where=event.action, mend="tell ids and counts")
         entry, _ = parse_line(line)
         path = self.home.audit / f"{now[:7]}.jsonl"
-        signed = self.signed
-        if signature:
-            signed = Checkpoint(self.end.seq, self.end.sha256, now, signature)
+        signed = checkpoint_of(entry) or self.signed
         told = Head(entry.seq, entry.sha256, entry.at, signed)
         try:
             self._write(path, line + b"\n", told)
