@@ -94,7 +94,9 @@ def _poll(night: Night, agency: Agency, feed: Feed, door: Door) -> int:
     for left in received.left:
         night.progress(f"{agency.agency} {feed.feed}: a file is left for the next poll: {left.reason}")
     for again in (e for e in received.extracts if e.status is Status.DUPLICATE and feed.arrives.files):
-        night.progress(f"{agency.agency} {feed.feed}: {again.name} holds what came before; it changes nothing")
+        night.progress(
+            f"{agency.agency} {feed.feed}: extract {again.extract_id} holds what came before; it changes nothing"
+        )
     night.held.extend(e.extract_id for e in received.extracts if e.status is Status.HELD)
     return sum(extract.status is not Status.DUPLICATE for extract in received.extracts)
 

@@ -199,7 +199,8 @@ def _line(checked: Checked) -> str:
     went = {kind: sum(rows for (of, _), rows in checked.counts.items() if of is kind) for kind in Disposition}
     counts = ", ".join(f"{rows:,} {kind}" for kind, rows in went.items())
     held = f"; held: {checked.held}" if checked.held else ""
-    return f"{checked.batch.extract.name}: {checked.batch.received:,} received, {counts}{held}"
+    # By its id: the name of a file is the agency's, and people have put a person's name into one.
+    return f"extract {checked.batch.extract.extract_id}: {checked.batch.received:,} received, {counts}{held}"
 
 
 def _fold(night: Night, feed: Feed, batch: Batch) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 
 from mappings.compile import needs
 from mappings.declarations import Feed
+from mappings.reading import shown_name
 from store.extracts import FileFinding, Severity
 
 
@@ -47,9 +48,9 @@ def match_columns(feed: Feed, present: Sequence[str]) -> Matched:
             others = [column_key(other) for other in feed.format.aliases.get(column, ())]
             found = next((by_key[other] for other in others if other in by_key), None)
             if found is not None:
-                findings.append(_finding("renamed_column", Severity.WARNING, f"{column} came as {_shown(found)}"))
+                findings.append(_finding("renamed_column", Severity.WARNING, f"{column} came as {shown_name(found)}"))
         elif found != column and not (feed.format.kind == "table" and found.casefold() == column.casefold()):
-            findings.append(_finding("recased_column", Severity.NOTE, f"{column} came as {_shown(found)}"))
+            findings.append(_finding("recased_column", Severity.NOTE, f"{column} came as {shown_name(found)}"))
         if found is not None:
             names[column] = found
     missing = tuple(column for column in feed.columns if column not in names)
@@ -59,7 +60,7 @@ def match_columns(feed: Feed, present: Sequence[str]) -> Matched:
         for column in missing
     ]
     taken = set(names.values())
-    findings += [_finding("new_column", Severity.WARNING, _shown(name)) for name in present if name not in taken]
+    findings += [_finding("new_column", Severity.WARNING, shown_name(name)) for name in present if name not in taken]
     doubled = sorted(column for column in names if column_key(names[column]) in repeated)
     findings += [_finding("repeated_column", Severity.ERROR, column) for column in doubled]
     share = len(names) / len(feed.columns)
@@ -107,9 +108,3 @@ def _may_be_date(text: str) -> bool:
 
 def _finding(code: str, severity: Severity, detail: str) -> FileFinding:
     return FileFinding(code, severity, detail)
-
-
-def _shown(name: str) -> str:
-    """A column's name as it may be shown: a file without its header would show a person's values here."""
-    plain = re.fullmatch(r"[A-Za-z_][\w .#/()-]{0,60}", name)
-    return name if plain else f"a column with a name of {len(name)} characters"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,10 @@ import pyarrow as pa
 from store.extracts import FileFinding, Severity
 
 MOST_NEW = 20
+_PLAIN_NAME = re.compile(r"[@A-Za-z_][\w .#():-]{0,60}")
+_DIGIT = re.compile(r"\d")
+_TOLD_BY_DIGITS = 8
+"""So many digits are a date, a telephone or a number of a person."""
 """New columns that are named; the others are counted."""
 
 
@@ -64,9 +69,15 @@ def schema_of(columns: Sequence[str]) -> pa.Schema:
     return pa.schema([*fixed, *((column, pa.string()) for column in columns)])
 
 
+def shown_name(name: str) -> str:
+    """A column's name, or path, as it may be shown: a file without its header has a person's values in its place."""
+    plain = all(_PLAIN_NAME.fullmatch(step) and len(_DIGIT.findall(step)) < _TOLD_BY_DIGITS for step in name.split("/"))
+    return name if plain else f"a column with a name of {len(name)} characters"
+
+
 def note_new(new: list[str], reading: Reading) -> None:
     """Finds that there are columns which nobody declared."""
     for path in new[:MOST_NEW]:
-        reading.find("new_column", Severity.WARNING, path)
+        reading.find("new_column", Severity.WARNING, shown_name(path))
     if len(new) > MOST_NEW:
         reading.find("new_column", Severity.WARNING, f"and {len(new) - MOST_NEW} more")

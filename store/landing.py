@@ -109,7 +109,9 @@ class Landing:
                     sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
             path = self.path_of(sha256)
             if not path.parent.is_dir():
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                path.parent.parent.mkdir(mode=0o700, exist_ok=True)
+                path.parent.mkdir(mode=0o700, exist_ok=True)
+                sync(path.parent.parent)
                 sync(self.folder)
             if path.is_file() and size_of(path) == part.stat().st_size:
                 part.unlink()
