@@ -313,7 +313,7 @@ def _manifest(order: Order, entries: Mapping[str, Any], given: Path) -> Mapping[
         "snapshot_id": order.record.snapshot_id, "snapshot_as_of": order.record.manifest["as_of"],
         "parent": order.before and order.before.release_id, "format": order.format_,
         "involvement": order.policy.involvement,
-        "audit_head": logged and {"seq": logged.seq, "sha256": logged.sha256},
+        "audit_head": logged and logged.told(),
         "tables": entries,
         "files": {
             str(path.relative_to(given)): {"sha256": file_sha256(path), "size": path.stat().st_size} for path in files

@@ -64,6 +64,28 @@ rows: {age_bands: [minor], need_to_know: none}
 """
 
 
+AGENCY = """\
+agency: {name}
+name: {name}
+sector: {sector}
+sources: {{drop: {{folder: {{path: /srv}}}}}}
+feeds: [people]
+"""
+FEED = """\
+feed: people
+title: People
+source: drop
+arrives: {files: "people*.csv"}
+format: {kind: delimited}
+holds: full
+key: [no]
+elements: {no: {column: NO, identifier: {}, required: true}, born: {column: DOB, date: {formats: ["%Y-%m-%d"]}}}
+entities:
+  person: [{person_ref: "people/{no}"}]
+  person_demographic: [{person_ref: "people/{no}", birth_date: born}]
+"""
+
+
 def agency(name: str, sector: str) -> Agency:
     """An agency with one feed of persons."""
     feed = Feed.model_validate({
@@ -163,3 +185,11 @@ def world(
     inputs = inputs_of(root / "in", ROWS if rows is None else {**ROWS, **rows}, WHO | (who or {}))
     publish(home, ledger, inputs, run_id="run-1", fence=1)
     return World(home, ledger, small_governance(home.root, **of_use), open_record(home))
+
+
+def declare(home: Home) -> None:
+    """Lays the small exchange's settings and agencies into its home, for the command line."""
+    write(home.settings_file, "exchange: Small\nagencies: [school, court, care]\ngovernance: required\n")
+    for name, sector in SECTORS.items():
+        write(home.agencies / name / "agency.yaml", AGENCY.format(name=name, sector=sector))
+        write(home.agencies / name / "people.yaml", FEED)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from governed import DAY, POLICY, SECTORS, World, world
+from governed import DAY, POLICY, World, declare, world
 from record_rows import ANA, BEN
 
 from demo.governed import make_key, write
@@ -21,28 +21,6 @@ from governance.load import governance_folder
 
 Kith = Callable[..., tuple[int, Any]]
 OFFICERS = {"k_lind": "valley_exchange", "r_ode": "hillside_schools", "t_marsh": "valley_university"}
-
-
-AGENCY = """\
-agency: {name}
-name: {name}
-sector: {sector}
-sources: {{drop: {{folder: {{path: /srv}}}}}}
-feeds: [people]
-"""
-FEED = """\
-feed: people
-title: People
-source: drop
-arrives: {files: "people*.csv"}
-format: {kind: delimited}
-holds: full
-key: [no]
-elements: {no: {column: NO, identifier: {}, required: true}, born: {column: DOB, date: {formats: ["%Y-%m-%d"]}}}
-entities:
-  person: [{person_ref: "people/{no}"}]
-  person_demographic: [{person_ref: "people/{no}", birth_date: born}]
-"""
 
 
 @pytest.fixture
@@ -123,10 +101,7 @@ def test_a_home_without_parties_says_how_to_begin(tmp_path: Path, kith: Kith) ->
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> World:
     made = world(tmp_path_factory.mktemp("world"))
-    write(made.home.settings_file, "exchange: Small\nagencies: [school, court, care]\ngovernance: required\n")
-    for name, sector in SECTORS.items():
-        write(made.home.agencies / name / "agency.yaml", AGENCY.format(name=name, sector=sector))
-        write(made.home.agencies / name / "people.yaml", FEED)
+    declare(made.home)
     made.small.policy()
     return made
 
