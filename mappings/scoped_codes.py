@@ -6,13 +6,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from mappings.code_lookup import CodeNames, day_sql
 from mappings.conversions import cases
 from mappings.crosswalks import APPLIED, Crosswalk, Entry
 from mappings.declarations import Feed
 from store.home import literal, quoted
+from store.parquet import read_schema
 
 SCOPES_TYPE = "MAP(VARCHAR, STRUCT(common VARCHAR, match VARCHAR))"
 """Of the column `x_scopes`: scope ('' = any) -> what the row's code means there."""
@@ -106,7 +105,7 @@ def _scope(feed: Feed, name: str, parent: str, state_of: StateOf) -> tuple[str, 
     alias, element = feed.scoped_by_lookup[name]
     lookup = feed.lookups[alias]
     path = state_of(lookup.feed)
-    there = set(pq.read_schema(path).names) if path is not None else set()
+    there = set(read_schema(path).names) if path is not None else set()
     told = f"{element}_source" if f"{element}_source" in there else element
     if path is None or not {told, *lookup.on.values()} <= there:
         return "CAST(NULL AS VARCHAR)", ""

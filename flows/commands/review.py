@@ -110,8 +110,8 @@ def list_open(
     with reviewing(home) as now:
         if judgements:
             rows = [_said(judgement) for judgement in now.judgements[-limit:]]
-            names = ("judgement_id", "state", "verdict", "record_l", "record_r", "who", "at")
-            shown = table(rows, names, empty="nothing was judged yet")
+            told = ("judgement_id", "state", "verdict", "record_l", "record_r", "who", "at")
+            shown = table(rows, told, empty="nothing was judged yet")
         else:
             rows = [asdict(pair) for pair in queue(now.links, now.judgements, limit=limit)]
             names = ("record_l", "record_r", "reason", "records", "pairs", "agencies")

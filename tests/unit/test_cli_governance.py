@@ -91,6 +91,21 @@ def test_a_draft_names_every_feed_and_class_and_is_whole_once_its_evidence_is_fi
     assert kith("agreement", "new", "DSA-7", "--kind", "DSA", *words, home=example)[0] == 3  # nothing is overwritten
 
 
+def test_a_draft_stands_under_the_only_memorandum_and_asks_which_where_it_is_not_the_only_one(
+    example: Path, kith: Kith
+) -> None:
+    words = ("--party", "hillside_schools", "--purpose", "evaluation_performance",
+             "--from", "2026-07-01", "--until", "2027-06-30")  # fmt: skip
+    status, told = kith("agreement", "new", "DSA-8", "--kind", "DSA", *words, home=example)
+    assert status == 0
+    assert yaml.safe_load(Path(told["draft"]).read_text("utf-8"))["parent"] == "MOU-2026-001"
+    for path in (example / "governance" / "agreements").glob("*.yaml"):
+        path.unlink()
+    status, told = kith("agreement", "new", "DSA-9", "--kind", "DSA", *words, home=example)
+    assert (status, told["error"]["what"]) == (3, "there is no memorandum yet")
+    assert kith("agreement", "new", "DSA-9", "--kind", "DSA", *words, "--parent", "MOU-5", home=example)[0] == 0
+
+
 def test_a_home_without_parties_says_how_to_begin(tmp_path: Path, kith: Kith) -> None:
     home = lay_out_home(tmp_path / "exchange")
     status, told = kith("agreement", "list", home=home.root)
