@@ -6,16 +6,22 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import pyarrow as pa
+
 from flows.governed import day_of, governance_of
 from flows.intake import seals_of
 from flows.run import Night
+from flows.sealed_releases import forget_released
 from governance.retractions import note_withdrawals, order_notices
-from governance.sealing_enforce import EXCHANGE, find_meant, note_meant
+from governance.sealing_enforce import EXCHANGE, find_meant, hidden_persons, note_meant
 from governance.sealing_forget import forget_expunged
 from governance.sealing_purge import Purged, purge
-from record.publish import newest_published, order_arrived_since
+from record.publish import order_arrived_since
+from record.snapshot import current_snapshot
+from record.withhold import orders_in_force
 from store.audit_entry import Event
 from store.audit_log import intent
+from store.home import connect, literal, written_whole
 from store.registers import retraction
 
 INDEX = "index"
@@ -37,7 +43,7 @@ def enforce_seals(night: Night, entities: Mapping[str, Path], *, temp: Path) -> 
     """
     index = seals_of(night)
     if index is None:
-        _forget_kept_links(night)
+        _forget_links(night, entities, temp)
         return False
     today = day_of(night.settings, night.now)
     meant = find_meant(night.home, night.ledger, index, entities, temp=temp)
@@ -51,18 +57,31 @@ def enforce_seals(night: Night, entities: Mapping[str, Path], *, temp: Path) -> 
             note_meant(connection, meant)
             if lines:
                 connection.execute(retraction.insert(), lines)
+        _forget_links(night, entities, temp)
         purged = purge(night.home, night.ledger, night.agencies, index, meant.doomed)
         forgotten = forget_expunged(night.ledger, index, meant.doomed)
-        _forget_kept_links(night)
+        forgotten += forget_released(night.home, night.ledger, index, today=today)
         going.counts.update(found=len(meant.new), notices=len(lines), forgotten=forgotten, **_counts(purged))
     _tell(night, len(meant.new), purged)
     return bool(purged.rows or purged.in_force)
 
 
-def _forget_kept_links(night: Night) -> None:
-    """Removes what linkage keeps between runs where an order arrived since: it holds names, and is made again."""
-    if order_arrived_since(night.ledger, newest_published(night.ledger)):
-        shutil.rmtree(night.home.links / INDEX, ignore_errors=True)
+def _forget_links(night: Night, entities: Mapping[str, Path], temp: Path) -> None:
+    """Where an order arrived since the last publishing: whom it hides, linkage must not know from before either."""
+    snapshot = current_snapshot(night.home)
+    if snapshot is None or not order_arrived_since(night.ledger, snapshot.snapshot_id):
+        return
+    shutil.rmtree(night.home.links / INDEX, ignore_errors=True)
+    hidden = pa.table(
+        {"ref": pa.array(hidden_persons(orders_in_force(night.ledger), entities, temp=temp), pa.string())}
+    )
+    known = night.home.links / str(snapshot.manifest["versions"]["links"])
+    for path in (known / "persons.parquet", known / "former.parquet"):
+        if hidden.num_rows and path.is_file():
+            with connect(temp=temp) as con, written_whole(path) as part:
+                con.register("hidden", hidden)
+                kept = f"SELECT * FROM read_parquet({literal(path)}) WHERE record_id NOT IN (SELECT ref FROM hidden)"
+                con.execute(f"COPY ({kept}) TO {literal(part)} (FORMAT parquet, COMPRESSION zstd)")
 
 
 def _counts(purged: Purged) -> dict[str, int]:

@@ -93,7 +93,7 @@ def add_order(
     Raises:
         DeclarationError: The officer is unknown, or the order cannot mean anything: no agency or table of that name.
     """
-    _require_officer(by, parties)
+    require_officer(by, parties)
     _require_order(order, agencies)
     with ledger.reading() as connection:
         first = connection.execute(sa.select(seal_mark.c.mark_id).limit(1)).first() is None
@@ -188,7 +188,7 @@ def approve_order(home: Home, ledger: Ledger, order_id: str, *, agree: bool, by:
     Raises:
         DeclarationError: There is no such order waiting, or the officer is unknown or the one who wrote it down.
     """
-    _require_officer(by, parties)
+    require_officer(by, parties)
     with ledger.writing() as connection:
         row = connection.execute(sa.select(seal_order).where(seal_order.c.order_id == order_id)).first()
         if row is None:
@@ -222,7 +222,7 @@ def lift_order(home: Home, ledger: Ledger, what: str, *, why: str, by: str, part
     Raises:
         DeclarationError: There is no such order in force, or the officer is unknown or the same again.
     """
-    _require_officer(by, parties)
+    require_officer(by, parties)
     if not why.strip():
         raise _refused("nobody says by which order it is lifted", "give the number of that order by --order-no")
     with ledger.writing() as connection:
@@ -271,7 +271,12 @@ def _table(marks: Sequence[Mapping[str, str | None]]) -> pa.Table:
     return pa.table({name: pa.array([mark[name] for mark in marks], pa.string()) for name in names})
 
 
-def _require_officer(by: str, parties: Parties | None) -> None:
+def require_officer(by: str, parties: Parties | None) -> None:
+    """Goes on only where somebody answers for it: an officer, where the exchange has any.
+
+    Raises:
+        DeclarationError: The officer is unknown.
+    """
     if not by.strip():
         raise _refused("nobody answers for it", "name yourself by --by")
     if parties is not None and parties.party_of(by) is None:

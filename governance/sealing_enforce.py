@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import sqlalchemy as sa
 
 from governance.sealing_events import PLACE_OF_EVENTS, attach_events
@@ -86,6 +87,31 @@ def find_meant(home: Home, ledger: Ledger, index: SealIndex, paths: Mapping[str,
     return Meant(tuple(new), frozenset(doomed), persons)
 
 
+def hidden_persons(orders: pa.Table, paths: Mapping[str, Path], *, temp: Path) -> list[str]:
+    """References to persons whom orders hide wholly: themselves, or all they have a part in.
+
+    Args:
+        orders: ref, reason.
+        paths: Entity -> Parquet of all rows in force.
+        temp: Folder below the home in which work may spill.
+    """
+    with working_database(temp) as con:
+        attach_in_force(con, paths)
+        judge_by_orders(con, orders)
+        found = con.execute(
+            f"SELECT DISTINCT ref FROM withheld WHERE lasting AND ref IN ({_named_persons()}) ORDER BY 1"
+        ).fetchall()
+    return [ref for (ref,) in found]
+
+
+def _named_persons() -> str:
+    """SQL of every reference to a person in the rows in force."""
+    return " UNION ".join(
+        f"SELECT {column} AS ref FROM in_force.{quoted(name)}"
+        for name, entity in entities().items() for column in person_references(entity)
+    )  # fmt: skip
+
+
 def _find_references(con: duckdb.DuckDBPyConnection, index: SealIndex) -> None:
     """Makes the table `meant` (ref, reason, order_id) of references and rows that a mark of a key means."""
     places = ", ".join(literal(place) for place in sorted(index.places())) or "''"
@@ -162,10 +188,7 @@ def _note_marks(
 
     A person who goes along is not marked: what comes of that person tomorrow may be of another case.
     """
-    persons = " UNION ".join(
-        f"SELECT {column} AS ref FROM in_force.{quoted(name)}"
-        for name, entity in entities().items() for column in person_references(entity)
-    )  # fmt: skip
+    persons = _named_persons()
     given = f"SELECT ref FROM meant WHERE order_id = {literal(order_id)}"
     things = f"SELECT ref FROM withheld WHERE ref NOT IN ({persons}) OR ref IN ({given})"
     containers = f"SELECT ref FROM withheld WHERE ref IN (SELECT container FROM part) OR ref IN ({_container_refs()})"

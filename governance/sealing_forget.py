@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 import sqlalchemy as sa
 
-from store.home import peek
+from store.home import literal, peek
 from store.ledger import Ledger, judgement, judgement_act, order_, sampled_pair
 from store.registers import consent_record, keep_as_written, override_record
 from store.seal_index import EXPUNGED, SealIndex, marks_of, matched_sql, place_of
@@ -33,7 +33,7 @@ def forget_expunged(ledger: Ledger, index: SealIndex, doomed: frozenset[str]) ->
     if EXPUNGED not in index.marks["reason"].to_pylist():
         return 0
     with ledger.writing() as connection:
-        gone = _meant(index, _named(connection)) | doomed
+        gone = meant_by(index, named_in_registers(connection), reason=EXPUNGED) | doomed
         changed = _delete(connection, order_, (order_.c.ref,), gone)
         pairs = sa.select(judgement.c.judgement_id).where(
             sa.or_(judgement.c.record_l.in_(gone), judgement.c.record_r.in_(gone))
@@ -44,18 +44,21 @@ def forget_expunged(ledger: Ledger, index: SealIndex, doomed: frozenset[str]) ->
         return changed + sum(_unname(connection, index, table, gone) for table in _SUBJECTS)
 
 
-def _named(connection: sa.Connection) -> set[str]:
-    """Every reference the registers name."""
-    columns = [order_.c.ref, *(c for table in _PAIRS for c in (table.c.record_l, table.c.record_r))]
+def named_in_registers(connection: sa.Connection, *, orders: bool = True) -> set[str]:
+    """Every reference the registers name; those of orders in force where it is said."""
+    columns = [c for table in _PAIRS for c in (table.c.record_l, table.c.record_r)]
     columns += [table.c.subject for table in _SUBJECTS]
+    columns += [order_.c.ref] if orders else []
     return {text for column in columns for text in connection.execute(sa.select(column).distinct()).scalars()}
 
 
-def _meant(index: SealIndex, texts: Iterable[str]) -> set[str]:
+def meant_by(index: SealIndex, texts: Iterable[str], *, reason: str | None = None) -> set[str]:
+    """Which of some references the orders of an index mean; for one reason, or for any."""
+    chosen = "true" if reason is None else f"reason = {literal(reason)}"
     with peek() as con:
         con.register("named", pa.table({"text": pa.array(sorted(texts), pa.string())}))
         found = matched_sql(con, index, "named", [("", "text")], row="text")
-        return {text for (text,) in con.execute(f"SELECT row FROM {found} WHERE reason = '{EXPUNGED}'").fetchall()}
+        return {text for (text,) in con.execute(f"SELECT row FROM {found} WHERE {chosen}").fetchall()}
 
 
 def _delete(

@@ -17,7 +17,8 @@ from record.snapshot import Snapshot
 from store.home import Home, connect, literal, quoted, sync, written_whole
 
 Permit = Callable[[str, str], str]
-"""(feed back, SQL of its rows) -> SQL of the rows that may leave: where policies of releases take hold."""
+"""(feed back, SQL of its rows) -> SQL of the rows that may leave: where agreements and consents take hold. It is asked
+first for `own` ("table", "key", person_id): a key that may not be told of any more looks like a withdrawn one."""
 Format = Literal["csv", "parquet"]
 
 _OWN = "own.parquet"
@@ -61,7 +62,7 @@ class Feedback:
 
 
 def make_feedback(
-    home: Home, snapshot: Snapshot, agency: str, *, format_: Format = "csv", permit: Permit | None = None
+    home: Home, snapshot: Snapshot, agency: str, *, format_: Format = "csv", permit: Permit | None = None, tag: str = ""
 ) -> Feedback:
     """Writes the feeds back to an agency from a snapshot, against what it was told last; again, it is what it was.
 
@@ -74,14 +75,15 @@ def make_feedback(
         agency: Whose keys.
         format_: csv (safe for spreadsheets) or parquet.
         permit: What may leave of each feed back; None: all of the above.
+        tag: Tells what may leave from what might leave of the same snapshot at another time.
     """
-    folder = home.outbound / agency / snapshot.snapshot_id
+    folder = home.outbound / agency / f"{snapshot.snapshot_id}{tag}"
     if (folder / _MANIFEST).is_file():
         return _read(folder)
-    building = folder.with_name(f".building.{snapshot.snapshot_id}")
+    building = folder.with_name(f".building.{folder.name}")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(mode=0o700, parents=True)
-    _write(home, snapshot, agency, building, format_, permit or (lambda _, rows: rows))
+    _write(home, snapshot, agency, building, format_, permit or (lambda _, rows: rows), tag=tag)
     building.rename(folder)
     sync(folder.parent)
     return _read(folder)
@@ -103,7 +105,7 @@ def preview_feedback(
 
 
 def last_told(home: Home, agency: str) -> str | None:
-    """The snapshot from which the agency was told last."""
+    """The snapshot from which the agency was told last, with the tag of what might leave of it."""
     path = home.outbound / agency / "TOLD"
     return path.read_text(encoding="ascii").strip() if path.is_file() else None
 
@@ -121,13 +123,16 @@ def _read(folder: Path) -> Feedback:
     return Feedback(folder, json.loads((folder / _MANIFEST).read_text(encoding="utf-8")))
 
 
-def _write(home: Home, snapshot: Snapshot, agency: str, building: Path, format_: Format, permit: Permit) -> None:
+def _write(
+    home: Home, snapshot: Snapshot, agency: str, building: Path, format_: Format, permit: Permit, *, tag: str = ""
+) -> None:  # fmt: skip
     told = last_told(home, agency)
     before = home.outbound / agency / told if told else None
     with connect(temp=building / ".spill") as con:
         own, extracts = building / _OWN, _extracts(con, snapshot, agency)
-        of_agency = f'SELECT "table", source_key, person_id FROM {_table(snapshot, "person_source")}'
-        _copy(con, f"{of_agency} WHERE agency = {literal(agency)}", own, "parquet")
+        of_agency = f'SELECT "table", source_key AS "key", person_id FROM {_table(snapshot, "person_source")}'
+        allowed = permit("own", f"{of_agency} WHERE agency = {literal(agency)}")
+        _copy(con, f'SELECT "table", "key" AS source_key, person_id FROM ({allowed})', own, "parquet")
         then = literal(before / _OWN) if before else f"(SELECT * FROM {literal(own)} WHERE false)"
         seen = set(_read(before).manifest["extracts"]) if before else set()
         new = [each for each in extracts if each not in seen]
@@ -135,7 +140,7 @@ def _write(home: Home, snapshot: Snapshot, agency: str, building: Path, format_:
             "persons": _PERSONS.format(own=literal(own), before=then),
             "corrections": _corrections(home, snapshot, agency, new),
         }
-        stem = f"{agency}_{snapshot.snapshot_id}"
+        stem = f"{agency}_{snapshot.snapshot_id}{tag}"
         files = [
             _feed(con, name, permit(name, rows), building / f"{stem}_{name}.{format_}", format_)
             for name, rows in feeds.items()

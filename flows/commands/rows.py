@@ -102,9 +102,11 @@ def show_row(
     """
     from expectations.quarantine import read_as_sent
     from expectations.quarantine import show_row as read_row
+    from expectations.sealed_rows import require_shown
 
     with opened(home) as at:
         feed = at.feed_of(extract_id)
+        require_shown(at.home, at.ledger, feed, extract_id=extract_id, record=record)
         shown = read_row(at.home, at.ledger, extract_id=extract_id, record=record)
         sent = read_as_sent(at.home, at.ledger, feed, extract_id=extract_id, record=record) if with_values else None
     place = f"line {shown.line}" if shown.line else "table row"
@@ -170,7 +172,13 @@ def _forward(at: OpenHome, what: str) -> tuple[object, str]:
     place = (
         (name, int(number)) if _is_extract(at, name) else find_record(at.home, at.ledger, name=name, line=int(number))
     )
-    found = trace_row(at.home, at.ledger, at.feed_of(place[0]), extract_id=place[0], record=place[1])
+    found = trace_row(
+        at.home,
+        at.ledger,
+        at.feed_of(place[0]),
+        extract_id=place[0],
+        record=_shown(at, *place, name=name, line=int(number)),
+    )
     row = found.row
     stands = "in force" if found.in_force else f"not in force{f' ({found.instead})' if found.instead else ''}"
     lines = [
@@ -180,6 +188,21 @@ def _forward(at: OpenHome, what: str) -> tuple[object, str]:
         table([asdict(finding) for finding in row.findings], empty="no findings"),
     ]
     return asdict(found), "\n".join(lines)
+
+
+def _shown(at: OpenHome, extract_id: str, record: int, *, name: str, line: int) -> int:
+    """The record that is told of. One under an order is passed over as a line on which no record begins."""
+    from expectations.sealed_rows import is_under_order, require_shown
+
+    feed = at.feed_of(extract_id)
+    if name == extract_id:
+        require_shown(at.home, at.ledger, feed, extract_id=extract_id, record=record)
+        return record
+    while record and is_under_order(at.home, at.ledger, feed, extract_id=extract_id, record=record):
+        record -= 1
+    if not record:
+        raise ExtractError("no record begins on this line", where=f"{name}, line {line}", mend="give a later line")
+    return record
 
 
 def _is_extract(at: OpenHome, name: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,15 +15,19 @@ import typer
 from flows.commands.rows import opened
 from flows.commands.run import how_it_went, run_plain
 from flows.governed import OFF, day_of
+from flows.sealed_releases import forget_released
 from flows.settings import load_agencies_of, load_settings
 from flows.terminal import HERE, Commands, HomeOption, JsonOption, answer, show_failures, table
-from governance import retractions, sealing, sealing_export
+from governance import retractions, sealing, sealing_export, sealing_proof
 from governance.load import governance_folder, load_governance
 from governance.parties import Parties
 from mappings.load import Agency
-from store.home import Home
+from store.audit_entry import Event
+from store.audit_log import append
+from store.home import Home, written_whole
 from store.ledger import Ledger
 from store.runs import hold_home
+from store.seal_index import read_index
 
 app = typer.Typer(
     cls=Commands, help="Orders of a court to seal, expunge or restrict, and who was told of them.", no_args_is_help=True
@@ -172,8 +177,54 @@ def acknowledge(
     Example: kith seal acknowledge 3b1d90aa52c7f014 --by r_ode
     """
     with _held(home) as at:
+        sealing.require_officer(by, at.parties)
         retractions.acknowledge(at.home, at.ledger, notice, by=by)
+        today = day_of(load_settings(at.home), datetime.now(UTC))
+        forget_released(at.home, at.ledger, read_index(at.ledger, at.home.keys, on=today), today=today)
     answer({"acknowledged": notice}, text="acknowledged", as_json=as_json)
+
+
+@app.command()
+def prove(
+    order: OrderArgument,
+    by: ByOption,
+    out: Annotated[Path | None, typer.Option("--out", help="The report; else reports/proof_ORDER.json.")] = None,
+    home: HomeOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Look for what an order covers in every store, and write a signed report without content for the court.
+
+    The signature lies beside it (.sig), by the key that signs receipts. Exit status 5: something was found where
+    nothing may be.
+
+    \b
+    Example: kith seal prove 9f2c41d07ab3e655 --by r_ode --out proof.json
+    """
+    with _held(home) as at:
+        settings = load_settings(at.home)
+        today = day_of(settings, datetime.now(UTC))
+        made = sealing_proof.prove(
+            at.home, at.ledger, at.agencies, read_index(at.ledger, at.home.keys, on=today), order,
+            exchange=settings.exchange, today=today,
+        )  # fmt: skip
+        path = (out or at.home.reports / f"proof_{order}.json").absolute()
+        _write_proof(at, made, path, order=order, by=by)
+    rows = [{**each, "kept_unseen": "yes" if each["kept_unseen"] else ""} for each in made.told["looked"]]
+    end = "nothing was found where nothing may be" if made.clean else "something is left: run the exchange, then again"
+    answer(made.told, text=f"{table(rows)}\n{end}\n{path}", as_json=as_json)
+    raise typer.Exit(0 if made.clean else 5)
+
+
+def _write_proof(at: Court, made: sealing_proof.Proof, path: Path, *, order: str, by: str) -> None:
+    sealing.require_officer(by, at.parties)
+    count, decision = made.told["found_where_nothing_may_be"], "clean" if made.clean else "found"
+    append(at.home, Event("seal.prove", order, by, role="officer", decision=decision, counts={"found": count},
+                          sha256=sha256(made.content).hexdigest()))  # fmt: skip
+    for file, content in ((path.with_suffix(path.suffix + ".sig"), made.signature), (path, made.content)):
+        with written_whole(file) as part:
+            part.write_bytes(content)
+    if made.clean:
+        sealing.note_act(at.ledger, order, "proved", who=by)
 
 
 @app.command("export")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,16 +16,22 @@ import flows.sealing
 from expectations.past_states import write_state_as_of
 from expectations.quarantine import list_quarantine
 from expectations.retry import release_row
+from flows.cli import app
 from flows.remap import remap_agency
 from flows.settings import load_settings
+from flows.terminal import run_command_line
+from governance.retractions import acknowledge, notices
 from governance.sealing import Kind, lift_order
 from governance.sealing_export import export_seals, import_seals
+from governance.sealing_proof import Proof, prove
 from governance.subjects import read_registers
 from linkage.review import queue
 from record.reader import Record, open_record
 from standard.errors import DeclarationError, ExtractError
-from store.ledger import judgement, now, order_
+from store.ledger import extract, judgement, now, order_
 from store.registers import retraction, seal_mark, seal_order
+from store.seal_index import read_index
+from store.sign import public_key, verify
 from tests.courthouse import (
     CASE,
     CASES,
@@ -272,3 +279,91 @@ def test_agencies_that_were_told_are_told_to_retract(sealed: Courthouse) -> None
     with sealed.ledger.reading() as connection:
         rows = connection.execute(sa.select(retraction.c.recipient, retraction.c.cause)).all()
     assert sorted(rows) == [("town_police", "order"), ("valley_court", "order")]
+
+
+def test_the_proof_finds_nothing_names_nobody_and_is_signed(
+    sealed: Courthouse, expunged: Courthouse, base: Courthouse, tmp_path: Path
+) -> None:
+    for house, kept in ((sealed, {"landing", "batches", "state", "release_index"}), (expunged, set())):
+        proof = proof_of(house)
+        assert proof.clean, [each for each in proof.told["looked"] if each["found"]]
+        assert {each["store"] for each in proof.told["looked"] if each["kept_unseen"]} == kept
+        assert {"landing", "batches", "state", "links", "record", "outbound", "ledger"} <= {
+            each["store"] for each in proof.told["looked"]
+        }
+        found = {each["store"]: each["found"] for each in proof.told["looked"]}
+        assert (found["state"], found["landing"] > 0) == ((4, True) if kept else (0, False))
+        verify(proof.content, proof.signature, public_key(house.home.keys))
+        assert not [word for word in ("Zorabel", "/C1", "24-JV-118", "contacts/501") if word in proof.content.decode()]
+    # Before the order was carried out, the same search finds it in the record and the links.
+    before = copied(base, tmp_path / "before")
+    before.order(CASE, CONTACT)
+    proof = proof_of(before)
+    assert not proof.clean
+    found = {each["store"]: each["found"] for each in proof.told["looked"]}
+    assert found["record"] > 0
+    assert found["links"] > 0
+
+
+def proof_of(house: Courthouse) -> Proof:
+    today = house.today
+    with house.ledger.reading() as connection:
+        order_id = connection.execute(sa.select(seal_order.c.order_id)).scalar_one()
+    index = read_index(house.ledger, house.home.keys, on=today)
+    return prove(house.home, house.ledger, house.agencies, index, order_id, exchange="Courthouse", today=today)
+
+
+def test_a_notice_lies_in_the_outbox_once_and_is_tracked_until_it_is_answered(
+    sealed: Courthouse, tmp_path: Path
+) -> None:
+    house = copied(sealed, tmp_path / "house")
+    [notice] = list(house.folders["town_police"].glob("RETRACT_*.json"))
+    told = json.loads(notice.read_text("utf-8"))
+    assert (told["action"], told["recipient"]) == ("RETRACT", "town_police")
+    assert not [
+        word for word in ("501", "seal", "Zorabel") if word in notice.read_text("utf-8").replace(told["notice"], "")
+    ]
+    later = house.today + timedelta(days=60)
+    assert {each["stands"] for each in notices(house.ledger, today=later)} == {"overdue"}
+    acknowledge(house.home, house.ledger, told["notice"], by="clerk")
+    stands = {each["recipient"]: each["stands"] for each in notices(house.ledger, today=later)}
+    assert stands == {"town_police": "answered", "valley_court": "overdue"}
+    with pytest.raises(DeclarationError, match="answered before"):
+        acknowledge(house.home, house.ledger, told["notice"], by="clerk")
+    fed = list(house.folders["town_police"].glob("*_persons.csv"))
+    assert "withdrawn" in "".join(path.read_text("utf-8") for path in fed)
+
+
+def test_a_sealed_row_is_told_of_as_one_that_never_was(
+    sealed: Courthouse, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = str(sealed.home.root)
+    with sealed.ledger.reading() as connection:
+        of_feed = sa.select(extract.c.extract_id, extract.c.name).where(extract.c.feed == "contacts")
+        row = connection.execute(of_feed.where(extract.c.agency == "town_police")).first()
+    assert row is not None
+
+    def say(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr("sys.argv", ["kith", *words, "--home", home])
+        try:
+            status = run_command_line(app)
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        told = capsys.readouterr()
+        return status, told.out + told.err
+
+    for asked, nobody in (
+        (("trace", CONTACT), ("trace", "town_police/contacts/599")),
+        (("trace", f"{row.extract_id}:1"), ("trace", f"{row.extract_id}:9")),
+        (("trace", f"{row.name}:2"), ("trace", f"{row.name}:1")),
+        (("quarantine", "show", row.extract_id, "1", "--with-values"),
+         ("quarantine", "show", row.extract_id, "9", "--with-values")),
+        (("person", CONTACT), ("person", "town_police/contacts/599")),
+    ):  # fmt: skip
+        status, text = say(*asked)
+        other, like = say(*nobody)
+        assert status == other != 0
+        for was, named in (("record 9", "record 1"), ("line 1", "line 2"), ("contacts/599", "contacts/501")):
+            like = like.replace(was, named)
+        assert text == like
+    assert say("trace", f"{row.name}:3")[0] == 0
