@@ -239,17 +239,22 @@ def _heads(found: Iterable[Recorded]) -> pa.Table:
 
 def check_disclosures(home: Home, entries: Iterable[Entry]) -> list[Fault]:
     """What of the register is not as the audit log tells: files that are gone, altered, or that nothing tells of."""
-    told = {entry.event.object: entry.event.sha256 for entry in entries if entry.event.action == ACTION}
-    there = {path.stem: path for path in sorted(home.disclosures.glob("*.parquet"))}
+    return check_register(ACTION, sorted(home.disclosures.glob("*.parquet")), entries)
+
+
+def check_register(action: str, files: Iterable[Path], entries: Iterable[Entry]) -> list[Fault]:
+    """Holds the files of a register, each named as what it is about, against what the audit log tells of them."""
+    told = {entry.event.object: entry.event.sha256 for entry in entries if entry.event.action == action}
+    there = {path.stem: path for path in files}
     faults = [
-        Fault("missing", str(_file_of(home, name)), f"line of the log tells of release {name}; its file is gone")
+        Fault("missing", f"the register of {action}", f"the log tells of {name}; its file is gone")
         for name in told
         if name not in there
     ]
     for name, path in there.items():
         if name not in told:
-            faults.append(Fault("untold", str(path), "the log tells of no such release; where a release was killed "
-                                "while it began, nothing went out, and the file is to be removed"))  # fmt: skip
+            faults.append(Fault("untold", str(path), "the log does not tell of it; where it was being written when its "
+                                "process was killed, nothing went out, and the file is to be removed"))  # fmt: skip
         elif file_sha256(path) != told[name]:
             faults.append(Fault("altered", str(path), "it is not what the log tells that was written"))
     return faults

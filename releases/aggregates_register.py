@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from governance.disclosures import check_register
 from releases.suppression import Earlier, Key
 from standard.errors import AuditError
+from store.audit_check import Fault
+from store.audit_entry import Entry
 from store.audit_log import Event, append, operator
 from store.home import Home, written_whole
 
@@ -101,6 +104,11 @@ def kept_tables(home: Home, recipient: str, table: str) -> list[Kept]:
     """
     paths = sorted(register_folder(home, recipient).glob("*.json"))
     return [kept for kept in map(_read, paths) if kept.table == table]
+
+
+def check_tables(home: Home, entries: Iterable[Entry]) -> list[Fault]:
+    """What of the register is not as the audit log tells."""
+    return check_register(ACTION, sorted(home.disclosures.glob("aggregates/*/*.json")), entries)
 
 
 def _told(kept: Kept) -> dict[str, Any]:

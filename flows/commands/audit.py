@@ -12,6 +12,7 @@ import typer
 
 from flows.terminal import HERE, HomeOption, JsonOption, answer, home_at, table
 from governance.disclosures import check_disclosures
+from releases.aggregates_register import check_tables
 from standard.errors import AuditError
 from store.audit_check import Fault, Found, check_export, check_log, read_entries
 from store.audit_entry import Entry
@@ -51,7 +52,7 @@ def verify(
     else:
         at = home_at(home)
         found = check_log(at, given)
-        found.faults += _of_the_register(at, found)
+        found.faults += _of_the_registers(at, found)
     found.notes += [f"line {seq} began {what}; what became of it nobody wrote: it was killed, or goes on"
                     for seq, what in sorted(found.open_intents.items())]  # fmt: skip
     value = {"entries": found.entries, "checkpoints": found.checkpoints, "witnesses": found.witnesses,
@@ -60,9 +61,12 @@ def verify(
     raise typer.Exit(AuditError.exit_status if found.faults else 0)
 
 
-def _of_the_register(at: Home, found: Found) -> list[Fault]:
-    """Files of disclosures are asked for by the log: of one that cannot be read nothing more can be said."""
-    return [] if any(fault.code == "altered" for fault in found.faults) else check_disclosures(at, read_entries(at))
+def _of_the_registers(at: Home, found: Found) -> list[Fault]:
+    """Files of disclosures and tables are asked for by the log: of one that cannot be read nothing more can be said."""
+    if any(fault.code == "altered" for fault in found.faults):
+        return []
+    entries = list(read_entries(at))
+    return [*check_disclosures(at, entries), *check_tables(at, entries)]
 
 
 def _told(found: Found) -> str:

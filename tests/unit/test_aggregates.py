@@ -15,7 +15,7 @@ from governance.load import Governance
 from record.publish import publish
 from releases.aggregates import Aggregate, make_aggregate
 from releases.aggregates_count import Measure, Request
-from releases.aggregates_register import kept_tables
+from releases.aggregates_register import check_tables, kept_tables, register_folder
 from releases.suppression import keys_above
 from standard.errors import AuditError, DeclarationError, PublishError
 from store.audit_check import check_log, read_entries
@@ -248,6 +248,10 @@ def test_the_log_tells_of_the_table_and_is_whole(schools: World) -> None:
     hidden = sum(told is None for told in made.cells.values())
     assert list(read_entries(schools.home))[-1].event.counts["R12"] == hidden
     assert check_log(schools.home).faults == []
+    assert check_tables(schools.home, read_entries(schools.home)) == []
+    kept = register_folder(schools.home, "university") / f"{made.manifest['aggregate_id']}.json"
+    kept.write_text(kept.read_text().replace("30", "31"))
+    assert [fault.code for fault in check_tables(schools.home, read_entries(schools.home))] == ["altered"]
 
 
 def test_every_total_that_counts_a_cell_is_a_key_above_it() -> None:

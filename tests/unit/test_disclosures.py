@@ -160,9 +160,9 @@ def test_a_file_that_is_gone_altered_or_slipped_in_is_found(register: Register) 
     (home.disclosures / "r2.parquet").write_bytes((home.disclosures / "r3.parquet").read_bytes())
     (home.disclosures / "r4.parquet").write_bytes((home.disclosures / "r3.parquet").read_bytes())
     faults = check_disclosures(home, read_entries(home))
-    assert [(fault.code, Path(fault.where).stem) for fault in faults] == [
-        ("missing", "r1"), ("altered", "r2"), ("untold", "r4")
-    ]  # fmt: skip
+    assert [fault.code for fault in faults] == ["missing", "altered", "untold"]
+    assert "r1" in faults[0].what
+    assert [Path(fault.where).stem for fault in faults[1:]] == ["r2", "r4"]
 
 
 def test_where_the_log_cannot_tell_of_it_nothing_is_on_record(register: Register) -> None:
