@@ -220,7 +220,7 @@ def quality(con: duckdb.DuckDBPyConnection, told: Told, manifest: Mapping[str, A
 
 def _by_group(con: duckdb.DuckDBPyConnection, told: Told) -> list[dict[str, Any]]:
     """Persons who go out by sex, race and age, where the agreement names demographic facts: how they were linked."""
-    people = " UNION ".join(f"SELECT _person FROM {t.given}" for t in told.tables if not t.table.startswith("agency"))
+    people = " UNION ".join(f"SELECT _person FROM {t.given}" for t in told.tables)
     if Sensitivity.DEMOGRAPHIC not in told.agreement.classes or not people:
         return []
     groups = " UNION ALL ".join(

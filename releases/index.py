@@ -172,6 +172,15 @@ def clear_left(home: Home) -> None:
             shutil.rmtree(left)
 
 
+_NAMES = (
+    ("row", 'r."row"'),
+    ("row", """split_part(r."row", '|', 2)"""),
+    ("mention", "r.mention"),
+    ("person", "r.person"),
+)
+"""Column of an index -> SQL of what it names; a row of the timeline bears the id of the event's row."""
+
+
 def forget(home: Home, *, rows: Sequence[str] = (), persons: Sequence[str] = ()) -> int:
     """Takes rows of the record and persons out of every index, for an order of a court.
 
@@ -179,7 +188,7 @@ def forget(home: Home, *, rows: Sequence[str] = (), persons: Sequence[str] = ())
 
     Args:
         home: The home.
-        rows: Row ids of the record.
+        rows: Row ids of the record; of a mention the md5 of its reference.
         persons: Person ids of whom nothing is to be named any more.
 
     Returns:
@@ -200,12 +209,8 @@ def _forget_in(con: duckdb.DuckDBPyConnection, path: Path) -> int:
     """Leaves the counts of the rows that are forgotten and nothing else; gives their number."""
     rows = f"read_parquet({literal(path)})"
     names = [line[0] for line in con.execute(f"DESCRIBE FROM {rows}").fetchall()]
-    told = [name for name in ("row", "mention", "person", "agency", "extract") if name in names]
-    bears = " OR ".join(
-        f"coalesce({sql} IN (SELECT id FROM gone), false)"
-        for name, sql in (("row", 'r."row"'), ("row", """split_part(r."row", '|', 2)"""), ("person", "r.person"))
-        if name in names
-    )
+    told = [name for name in ("row", "mention", "person", "known", "agency", "extract") if name in names]
+    bears = " OR ".join(f"coalesce({sql} IN (SELECT id FROM gone), false)" for name, sql in _NAMES if name in names)
     count = int(con.execute(f"SELECT count(*) FROM {rows} r WHERE {bears}").fetchall()[0][0])
     if count:
         without = ", ".join(f"CASE WHEN NOT ({bears}) THEN r.{quoted(n)} END AS {quoted(n)}" for n in told)

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ class Order:
 
     @property
     def release_id(self) -> str:
-        return f"{self.policy.policy}-{self.at:%Y%m%dT%H%M%SZ}"
+        return f"{self.policy.policy}-{self.at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
     @property
     def destroy_by(self) -> date:
@@ -121,7 +121,7 @@ def make_release(
         ledger: Its control plane.
         governance: What is agreed.
         policy: Name of the policy.
-        at: This moment, in UTC; with the policy it names the release.
+        at: This moment; with the policy it names the release.
         day: The day on which agreements and consents are judged.
         into: Where the release's folder comes to be; `releases/<recipient>/` of the home where nothing is said.
         format_: parquet, csv or duckdb.
@@ -136,7 +136,9 @@ def make_release(
         try:
             order = _order(home, ledger, governance, policy, at=at, day=day, into=into, format_=format_)
         except ExchangeError as error:
-            append(home, Event("release", "refused", operator(), decision="refused", reason=type(error).__name__))
+            known = {path.stem for path in policies_folder(governance).glob("*.yaml")}
+            about = policy if policy in known else "unknown policy"
+            append(home, Event("release", about, operator(), decision="refused", reason=type(error).__name__))
             raise
         event = Event(
             "release", order.release_id, operator(), agreement=order.policy.agreement,
@@ -174,6 +176,11 @@ def _order(
         raise DeclarationError(
             f"{policy.agreement} is not in force: {why}", where=str(governance.filed[policy.agreement].path),
             mend="nothing goes out without an agreement in force; see: kith agreement check",
+        )  # fmt: skip
+    if governance.parties.parties[policy.recipient].in_breach:
+        raise DeclarationError(
+            f"{policy.recipient} is in breach of what was agreed (R17)", where=str(governance.folder / "parties.yaml"),
+            mend="nothing goes out to it until the breach is settled and in_breach is taken away",
         )  # fmt: skip
     order = Order(
         home, ledger, governance, terms_of(governance, policy), open_record(home),

@@ -15,6 +15,7 @@ from governance.apply import Decisions, decision_table
 from governance.decide import Terms
 from governance.disclosures import Part
 from governance.load import Governance
+from governance.policies import Policy
 from governance.subjects import people_of
 from record.outbound import formula_safe
 from record.tables import MEANINGS, SUBJECTS, main_code
@@ -78,10 +79,10 @@ def decide_table(
     types = _types(con, table)
     decisions = decision_table(
         con, governance, terms, table, day=day, treat=treatments(table, types),
-        beside=_beside(table, types, terms.policy.chosen()[table]),
+        beside=_beside(table, types, terms.policy),
     )  # fmt: skip
     path, query = folder / f"{table}.parquet", decisions.sql
-    if table == "involvement" and terms.policy.involvement == "existence":  # that there is one is told once
+    if _tells_existence(table, terms.policy):  # that there is one is told once
         query = f"SELECT * FROM ({query}) QUALIFY row_number() OVER (PARTITION BY _row ORDER BY _out DESC) = 1"
     con.execute(f"COPY ({_with_extracts(table, query)}) TO {literal(path)} ({_ZSTD})")
     path.chmod(0o600)
@@ -94,12 +95,16 @@ def _types(con: duckdb.DuckDBPyConnection, source: str) -> dict[str, str]:
     return {line[0]: line[1] for line in con.execute(f"DESCRIBE FROM {name}").fetchall()}
 
 
-def _beside(table: str, types: Mapping[str, str], chosen: list[str]) -> dict[str, str]:
+def _tells_existence(table: str, policy: Policy) -> bool:
+    """Only that an agency knows a person goes out of the table, whatever the rows are that tell it."""
+    return table == "involvement" and policy.involvement == "existence"
+
+
+def _beside(table: str, types: Mapping[str, str], policy: Policy) -> dict[str, str]:
     """What the exchange itself must know of a row -> its SQL."""
     named, container = people_of(table)
-    row = ROWS.get(table, "r.row_id")
-    if set(chosen) <= {"person_id", "agency_id"} and table == "involvement":
-        row = "concat_ws('|', r.person_id, r.agency_id)"
+    known = "concat_ws('|', r.person_id, r.agency_id)"
+    row = known if _tells_existence(table, policy) else ROWS.get(table, "r.row_id")
     beside = {
         "_row": row, "_person": f"r.{named[0]}" if named else "NULL::VARCHAR", "_agency": "r._agency",
         "_extract": "r.extract_id" if "extract_id" in types else "NULL::VARCHAR",
@@ -107,7 +112,9 @@ def _beside(table: str, types: Mapping[str, str], chosen: list[str]) -> dict[str
     beside |= {f"_also_{n}": f"r.{column}" for n, column in enumerate(named[1:])}
     if container:
         beside["_container"] = f"r.{container}"
-    return beside | {f"{MATCH}{c}": f"r.{quoted(f'{c}_match')}" for c in chosen if f"{c}_match" in types}
+    return beside | {
+        f"{MATCH}{c}": f"r.{quoted(f'{c}_match')}" for c in policy.chosen()[table] if f"{c}_match" in types
+    }
 
 
 def _with_extracts(table: str, query: str) -> str:

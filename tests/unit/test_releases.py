@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from governed import CLASSES, DAY, END, POLICY, PURPOSES, ROWS, START, WHO, World, world
@@ -28,6 +29,7 @@ from governance import draft
 from governance.consent_records import Grantor, Scope, record_consent, withdraw_consent
 from governance.disclosures import disclosures_of
 from governance.load import governance_folder
+from record.classes import column_classes
 from record.publish import publish
 from record.reader import open_record
 from releases.index import kept_releases
@@ -198,6 +200,32 @@ def test_the_own_numbers_of_two_agencies_are_two_names(tmp_path: Path) -> None:
     assert named["care"] == pseudonym(of, "university", "school_id", "care", "7") != named["school"]
 
 
+def test_every_column_of_every_table_can_go_out_treated(own: World) -> None:
+    classes = column_classes()
+    never = {Sensitivity.CONFIDENTIAL_ADDRESS, Sensitivity.REPORTER_IDENTITY}
+    direct = Sensitivity.DIRECT_IDENTIFIER
+    may = {
+        table: [c for c, told in columns.items() if told.sensitivity not in never
+                and not (told.sensitivity is direct and told.kind == "other")]
+        for table, columns in classes.items()
+    }  # fmt: skip
+    how = {"id": "pseudonym", "date": "shifted"}
+    treated = {f"{t}.{c}": how[classes[t][c].kind] for t, cs in may.items() for c in cs if classes[t][c].kind in how}
+    own.small.write("DUL-1", draft.use(
+        "DUL-1", disclosers=["hub", "school", "court", "care"], recipient="university", parent="MOU-1",
+        purposes=PURPOSES, fields=["*.*"], sensitivities=[s for s in Sensitivity if s not in {*never, direct}],
+        need_to_know="none", evidence=EVIDENCE, effective=START, expires=END,
+    ))  # fmt: skip
+    policy = {**yaml.safe_load(JOINED), "columns": may, "treatments": treated}
+    given = release(own, "policy: study\n" + yaml.safe_dump({k: v for k, v in policy.items() if k != "policy"}))
+    assert given.tables() == sorted(classes)
+    known = {str(value) for name in ("ANA", "BEN", "MOM", ANA, BEN) for value in (name, name.rsplit("/", 1)[-1])}
+    for name in given.tables():
+        assert given.manifest["tables"][name]["rows"] == given.table(name).to_arrow().num_rows
+        for row in rows_of(given, name):
+            assert not known & {str(value) for value in row.values()}, name
+
+
 def test_every_form_holds_the_same_rows_and_no_cell_is_a_formula(tmp_path: Path) -> None:
     odd = ["=1+1", "'=x", "@a", "-7", "", 'a,"b"\nc', "+é", "\t=1"]
     rows = {"enrollment": [{"person_ref": ANA, "school_id": text, "entry_date": date(2025, 9, n + 1)}
@@ -258,6 +286,13 @@ def _unknown_recipient(of: World) -> None:
     path.write_text(path.read_text("utf-8").replace("university", "nobody"), "utf-8")
 
 
+def _in_breach(of: World) -> None:
+    path = of.small.folder / "parties.yaml"
+    path.write_text(
+        path.read_text("utf-8").replace("name: University", "name: University\n    in_breach: true"), "utf-8"
+    )
+
+
 def _tampered(of: World) -> None:
     path = of.small.folder / "parties.yaml"
     path.write_text(path.read_text("utf-8") + "surplus: 1\n", "utf-8")
@@ -279,6 +314,7 @@ def _open_key(of: World) -> None:
         (_unknown_field, "enrollment has no column 'schol_id'", "study.yaml, line"),
         (_wider, "DUL-1 does not allow allegation", "study.yaml, line"),
         (_unknown_recipient, "no party is called 'nobody'", "study.yaml, line"),
+        (_in_breach, "university is in breach", "parties.yaml"),
         (_tampered, "surplus", "parties.yaml, line"),
         (_no_key, "the secret for pseudonyms is not there", "keys/pseudonyms"),
         (_open_key, "can be read by others", "keys/pseudonyms"),
