@@ -61,4 +61,9 @@ def layout_diff(home: Home, ledger: Ledger, agency: Agency, feed: Feed, file: Pa
         for each in tried.findings
         if each["code"] in _OF_A_TYPE and each["element"] in feed.elements and each["rows"] > _MOST * tried.received
     ]
-    return LayoutDiff([*changes, *retyped], tried.held)
+    # XML and JSON have no header: that a column is gone shows only in that no record gives it.
+    absent = [
+        Change(", ".join(feed.elements[name].sent), "missing: no record of the file gives it")
+        for name in tried.never_given if feed.format.columns_are_paths
+    ]  # fmt: skip
+    return LayoutDiff([*changes, *absent, *retyped], tried.held)

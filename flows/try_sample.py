@@ -48,6 +48,8 @@ class Tried:
     """element, code, severity, rows, first_line, mend."""
     of_the_file: list[Row]
     """code, severity, detail."""
+    never_given: list[str]
+    """Elements that are blank in every record that could be read."""
     first_accepted: Row | None
     """The first accepted row in common terms: a person's values, for a terminal only."""
 
@@ -67,7 +69,7 @@ def try_sample(home: Home, ledger: Ledger, agency: Agency, feed: Feed, sample: P
         ExtractError: The sample is not there, or cannot be mapped.
     """
     with checked_sample(home, ledger, agency, feed, sample, now=now) as checked, connect() as con:
-        return _told(con, checked.batch, checked)
+        return _told(con, feed, checked)
 
 
 @contextmanager
@@ -130,7 +132,17 @@ def _table_from_csv(sample: Path, into: Path) -> None:
             ) from None
 
 
-def _told(con: duckdb.DuckDBPyConnection, batch: Batch, checked: Checked) -> Tried:
+def _never_given(con: duckdb.DuckDBPyConnection, batch: Batch, feed: Feed) -> list[str]:
+    """The elements of which every mapped row says that they were blank."""
+    plain = {name: element for name, element in feed.elements.items() if element.sql is None}
+    blank = [literal(f" {name}:{element.blank} ") for name, element in plain.items()]
+    counts = "".join(f", count(*) FILTER (contains(concat(' ', _missing, ' '), {word}))" for word in blank)
+    rows, *blanks = con.execute(f"SELECT count(*){counts} FROM {literal(batch.mapped)}").fetchall()[0]
+    return [name for name, number in zip(plain, blanks, strict=True) if rows and number == rows]
+
+
+def _told(con: duckdb.DuckDBPyConnection, feed: Feed, checked: Checked) -> Tried:
+    batch = checked.batch
     rows, findings = literal(checked.rows), literal(checked.findings)
     went = _rows(con, f"SELECT disposition, reason, count(*) AS rows FROM {rows} GROUP BY ALL ORDER BY ALL")
     found = _rows(
@@ -149,6 +161,7 @@ def _told(con: duckdb.DuckDBPyConnection, batch: Batch, checked: Checked) -> Tri
         dispositions=[row | {"mend": mend_of(row["reason"])} for row in went],
         findings=[row | {"mend": mend_of(row["code"] or row["rule"])} for row in found],
         of_the_file=[{"code": f.code, "severity": str(f.severity), "detail": f.detail} for f in checked.batch.findings],
+        never_given=_never_given(con, batch, feed),
         first_accepted=first[0] if first else None,
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from flows.cli import app
@@ -50,6 +51,50 @@ def test_a_file_without_its_key_would_be_held(small: SmallExchange) -> None:
 
 def test_a_file_as_declared_differs_in_nothing(small: SmallExchange) -> None:
     assert diff(small, STUDENTS) == {"changes": [], "held": None}
+
+
+PUPILS = [{"No": "004211", "Name": {"Last": "Osei"}, "Born": "2013-04-02"},
+          {"No": "004212", "Name": {"Last": "Ruiz"}, "Born": "2015-11-19"}]  # fmt: skip
+WHOLE = {
+    "json": json.dumps(PUPILS),
+    "json_lines": "".join(json.dumps(each) + "\n" for each in PUPILS),
+    "xml": "<R>" + "".join(f"<P><No>{p['No']}</No><Name><Last>{p['Name']['Last']}</Last></Name>"  # type: ignore[index]
+                           f"<Born>{p['Born']}</Born></P>" for p in PUPILS) + "</R>",
+}  # fmt: skip
+RECORDS = {"json": ", records: [/]", "json_lines": "", "xml": ", records: [/R/P]"}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_path_that_is_new_or_gone_in_xml_and_json_is_told(small: SmallExchange, kind: str) -> None:
+    folder = small.home.agencies / "hillside_schools"
+    (folder / "students.yaml").write_text(
+        f"feed: students\ntitle: Pupils\nsource: drop\narrives: {{files: 'students_{{as_of:%Y%m%d}}.csv'}}\n"
+        f"format: {{kind: {kind}{RECORDS[kind]}}}\nholds: full\nkey: [number]\nelements:\n"
+        "  number: {column: No, identifier: {}, required: true}\n  surname: {column: Name/Last, name: {}}\n"
+        "  born: {column: Born, date: {}}\n"
+    )
+    assert diff(small, WHOLE[kind]) == {"changes": [], "held": None}
+    told = diff(
+        small, WHOLE[kind].replace("Last", "Family").replace("2013-04-02", "2/4/13").replace("2015-11", "15-Nov")
+    )
+    changes = {(each["column"], each["is_"].split(":")[0]) for each in told["changes"]}
+    assert changes == {("Name/Family", "new"), ("Name/Last", "missing"), ("Born", "of another form")}
+
+
+def test_a_workbook_differs_by_its_header(small: SmallExchange) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    feed = small.home.agencies / "hillside_schools" / "students.yaml"
+    told = yaml.safe_load(feed.read_text("utf-8")) | {"format": {"kind": "excel"}}
+    feed.write_text(yaml.safe_dump(told, sort_keys=False), "utf-8")
+    book = openpyxl.Workbook()
+    for line in STUDENTS.replace("Homeroom", "Advisor").splitlines():
+        book.active.append(line.split(","))
+    path = small.drop.parent / "students_20261005.csv"
+    book.save(path)
+    found = kith(small, "agency", "diff", "hillside_schools", "students", str(path))
+    assert {(each["column"], each["is_"].split(":")[0]) for each in found["changes"]} == {
+        ("Homeroom", "missing"), ("Advisor", "new"),
+    }  # fmt: skip
 
 
 def test_a_drafted_agency_passes_its_check_and_names_what_is_not_decided(small: SmallExchange) -> None:
