@@ -31,9 +31,15 @@ from store.seal_index import (
     marks_of,
     matched_sql,
     place_of,
+    read_index,
     seal_secret,
 )
 from store.state import rows_sql, states_in_force
+
+FROM_ORDER = "order:"
+"""Before the id of an order written down by hand, where the register names the extract that brought it."""
+AHEAD = ":ahead"
+"""After it, until a run has carried the order out."""
 
 
 class Kind(StrEnum):
@@ -118,6 +124,8 @@ def add_order(
         add_marks(connection, marks)
         if parties is None:
             _act(connection, order_id, "approved", by)
+    if parties is None:
+        _withhold_at_once(home, ledger, agencies, order_id)
     return Added(order_id, parties is None, sum(mark["mark"] not in known for mark in marks))
 
 
@@ -182,8 +190,13 @@ def texts_in_force(
     return found
 
 
-def approve_order(home: Home, ledger: Ledger, order_id: str, *, agree: bool, by: str, parties: Parties | None) -> None:
+def approve_order(
+    home: Home, ledger: Ledger, agencies: Mapping[str, Agency], order_id: str, *, agree: bool, by: str,
+    parties: Parties | None,
+) -> None:  # fmt: skip
     """A second officer's word; with it the order is in force, or it never will be.
+
+    What it covers is refused to every release from this moment on; the next run takes it out of the record.
 
     Raises:
         DeclarationError: There is no such order waiting, or the officer is unknown or the one who wrote it down.
@@ -199,6 +212,29 @@ def approve_order(home: Home, ledger: Ledger, order_id: str, *, agree: bool, by:
             raise _refused(f"{by} wrote it down and cannot be the second person", "let another officer review it")
         append(home, Event(f"seal.{row.kind}", order_id, by, role="officer", decision="agreed" if agree else "refused"))
         _act(connection, order_id, "approved" if agree else "refused", by)
+    if agree:
+        _withhold_at_once(home, ledger, agencies, order_id)
+
+
+def _withhold_at_once(home: Home, ledger: Ledger, agencies: Mapping[str, Agency], order_id: str) -> None:
+    """Puts what an order in effect means now into the register of orders, ahead of the run that carries it out."""
+    index = read_index(ledger, home.keys, on=datetime.now(UTC).date())
+    own = None if index is None else index.of_order(order_id)
+    if own is None:
+        return
+    found = texts_in_force(home, ledger, agencies, own)
+    exact = {(row["mark"], row["exact"]) for row in own.marks.to_pylist()}
+    hashes = marks_of(own.secret, [text for texts in found.values() for text in texts])
+    meant = [text for text, (mark, very) in hashes.items() if {(mark, None), (mark, very)} & exact]
+    reason = own.marks["reason"][0].as_py()
+    with ledger.writing() as connection:
+        for text in meant:
+            same = sa.select(order_.c.ref).where(order_.c.ref == text, order_.c.reason == reason)
+            if connection.execute(same).first() is None:
+                connection.execute(order_.insert().values(
+                    ref=text, reason=reason, since_extract=f"{FROM_ORDER}{order_id}{AHEAD}", arrived=False,
+                    recorded_at=now(),
+                ))  # fmt: skip
 
 
 def lift_order(home: Home, ledger: Ledger, what: str, *, why: str, by: str, parties: Parties | None) -> bool:
@@ -234,7 +270,9 @@ def lift_order(home: Home, ledger: Ledger, what: str, *, why: str, by: str, part
         append(home, Event("seal.lift", order_id, by, role="officer", decision="lifted" if lifted else "asked"))
         _act(connection, order_id, "lifted" if lifted else "lift_asked", by, why)
         if lifted:
-            of_order = order_.c.ref == what if "/" in what else order_.c.since_extract == f"order:{order_id}"
+            of_order = (
+                order_.c.ref == what if "/" in what else order_.c.since_extract.startswith(f"{FROM_ORDER}{order_id}")
+            )
             connection.execute(order_.update().where(of_order, order_.c.lifted_at.is_(None)).values(lifted_at=now()))
     return lifted
 

@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
 
+from governance.sealing import AHEAD, FROM_ORDER
 from governance.sealing_events import PLACE_OF_EVENTS, attach_events
 from record.in_force import CONTAINERS, attach_in_force, bearing_references, person_references, working_database
 from record.snapshot import current_snapshot
@@ -30,8 +31,6 @@ from store.seal_index import (
     place_of,
 )
 
-FROM_ORDER = "order:"
-"""Before the id of an order written down by hand, where the register names the extract that brought it."""
 EXCHANGE = "exchange"
 
 
@@ -154,6 +153,7 @@ def _new_orders(con: duckdb.DuckDBPyConnection, ledger: Ledger) -> list[tuple[st
     """What of `meant` does not stand in the register of orders."""
     rows = con.execute("SELECT ref, reason, order_id FROM meant ORDER BY ALL").fetchall()
     query = sa.select(order_.c.ref, order_.c.reason).where(order_.c.lifted_at.is_(None))
+    query = query.where(~order_.c.since_extract.endswith(AHEAD))
     with ledger.reading() as connection:
         standing = {(row.ref, row.reason) for row in connection.execute(query)}
     return list({row[:2]: row for row in rows if row[:2] not in standing}.values())

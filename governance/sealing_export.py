@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from governance.sealing_enforce import FROM_ORDER
+from governance.sealing import FROM_ORDER
 from standard.errors import DeclarationError
 from store.audit_entry import Event
 from store.audit_log import append, operator

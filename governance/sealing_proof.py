@@ -66,7 +66,7 @@ def prove(
     Raises:
         DeclarationError: There is no such order in force.
     """
-    own = None if index is None else _of_order(index, order_id)
+    own = None if index is None else index.of_order(order_id)
     with ledger.reading() as connection:
         row = connection.execute(sa.select(seal_order).where(seal_order.c.order_id == order_id)).mappings().first()
         acts = [act.act for act in acts_of(connection, order_id)]
@@ -94,13 +94,6 @@ def prove(
     }  # fmt: skip
     content = (json.dumps(told, indent=1, default=str) + "\n").encode()
     return Proof(content, sign(content, home.keys), found == 0, told)
-
-
-def _of_order(index: SealIndex, order_id: str) -> SealIndex | None:
-    with connect() as con:
-        con.register("all_marks", index.marks)
-        marks = con.sql(f"SELECT * FROM all_marks WHERE order_id = {literal(order_id)}").to_arrow_table()
-    return SealIndex(index.secret, marks) if marks.num_rows else None
 
 
 def _snapshots(home: Home, ledger: Ledger) -> dict[str, Any]:

@@ -39,8 +39,8 @@ class SealIndex:
 
     Attributes:
         secret: The key of the HMAC.
-        marks: mark, exact, place (`agency/table`), what (`key | event | row | container`), reason, order_id. `exact` is set where
-            two keys differ only in how they are written: then only that very key is meant.
+        marks: mark, exact, place (`agency/table`), what (`key | event | row | container`), reason, order_id. `exact` is
+            set where two keys differ only in how they are written: then only that very key is meant.
     """
 
     secret: bytes
@@ -53,6 +53,13 @@ class SealIndex:
             for place, what in zip(self.marks["place"].to_pylist(), self.marks["what"].to_pylist(), strict=True)
             if what == "key"
         )
+
+    def of_order(self, order_id: str) -> SealIndex | None:
+        """The index of one order alone; None where it is not in force."""
+        with peek() as con:
+            con.register("all_marks", self.marks)
+            marks = con.sql(f"SELECT * FROM all_marks WHERE order_id = {literal(order_id)}").to_arrow_table()
+        return SealIndex(self.secret, marks) if marks.num_rows else None
 
     def of(self, what: str) -> pa.Table:
         """The marks of one kind."""

@@ -115,7 +115,7 @@ def approve(
     Example: kith seal approve 9f2c41d07ab3e655 --by k_lind --agree
     """
     with _held(home) as at:
-        sealing.approve_order(at.home, at.ledger, order, agree=agree, by=by, parties=at.parties)
+        sealing.approve_order(at.home, at.ledger, at.agencies, order, agree=agree, by=by, parties=at.parties)
     lines = [f"order {order} is {'in force' if agree else 'refused'}"]
     _answer_applied(home, {"order": order, "in_force": agree}, lines, now=agree and not later, as_json=as_json)
 

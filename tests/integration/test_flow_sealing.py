@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 import flows.sealing
+from demo.governed import write_parties
 from expectations.past_states import write_state_as_of
 from expectations.quarantine import list_quarantine
 from expectations.retry import release_row
@@ -20,8 +21,9 @@ from flows.cli import app
 from flows.remap import remap_agency
 from flows.settings import load_settings
 from flows.terminal import run_command_line
+from governance.parties import read_parties
 from governance.retractions import acknowledge, notices
-from governance.sealing import Kind, lift_order
+from governance.sealing import Kind, NewOrder, add_order, approve_order, lift_order
 from governance.sealing_export import export_seals, import_seals
 from governance.sealing_proof import Proof, prove
 from governance.subjects import read_registers
@@ -367,3 +369,53 @@ def test_a_sealed_row_is_told_of_as_one_that_never_was(
             like = like.replace(was, named)
         assert text == like
     assert say("trace", f"{row.name}:3")[0] == 0
+
+
+def test_two_officers_are_asked_for_and_releases_obey_before_the_next_run(base: Courthouse, tmp_path: Path) -> None:
+    house = copied(base, tmp_path / "house")
+    folder = tmp_path / "governance"
+    write_parties(folder, {"hub": None, "court": "court"}, keys=tmp_path / "officers")
+    parties = read_parties(folder)
+    first, second = (next(iter(party.officers)) for party in parties.parties.values())
+    order = NewOrder("27-SO-2", "Valley Juvenile Court", Kind.SEAL, (CASE, "valley_court/cases/C404"), MONDAY.date())
+    given = {"parties": parties}
+    with pytest.raises(DeclarationError, match="no party has an officer"):
+        add_order(house.home, house.ledger, house.agencies, order, by="nobody", **given)
+    added = add_order(house.home, house.ledger, house.agencies, order, by=first, **given)
+    assert (added.in_force, added.idle) == (False, 1)  # one match means nothing yet, and is said so
+    assert CASE not in read_registers(house.ledger).seals["ref"].to_pylist()
+    with pytest.raises(DeclarationError, match="cannot be the second person"):
+        approve_order(house.home, house.ledger, house.agencies, added.order_id, agree=True, by=first, **given)
+    approve_order(house.home, house.ledger, house.agencies, added.order_id, agree=True, by=second, **given)
+    assert CASE in read_registers(house.ledger).seals["ref"].to_pylist()
+    with pytest.raises(DeclarationError, match="reviewed before"):
+        approve_order(house.home, house.ledger, house.agencies, added.order_id, agree=True, by=second, **given)
+    assert "case" not in published(house.night())
+    # What it watches for comes one day.
+    assert "C404" not in str(house.night(cases="CaseNo,Docket,Filed\nC404,X-1,2026-04-01\n").table("case").to_pandas())
+    assert not lift_order(house.home, house.ledger, added.order_id, why="28-JV-1", by=first, **given)
+    assert lift_order(house.home, house.ledger, added.order_id, why="28-JV-1", by=second, **given)
+    assert "case" in published(house.night())
+
+
+@pytest.mark.parametrize(
+    ("match", "says"),
+    [
+        ("nowhere/cases/C1", "no agency is called"),
+        ("valley_court/nothing/C1", "matches nothing"),
+        ("C1", "no agency/feed/key"),
+    ],
+)
+def test_an_order_that_can_mean_nothing_is_refused_without_its_key(base: Courthouse, match: str, says: str) -> None:
+    with pytest.raises(DeclarationError) as refused:
+        base.order(match)
+    assert says in str(refused.value.what)
+    assert "C1" not in f"{refused.value.what} {refused.value.where} {refused.value.mend}"
+
+
+def test_keys_that_differ_only_in_how_they_are_written_are_told_apart(base: Courthouse, tmp_path: Path) -> None:
+    house = copied(base, tmp_path / "house")
+    house.night(cases="CaseNo,Docket,Filed\nc1,24-JV-500,2026-05-05\n")
+    house.order(CASE)
+    cases = house.night().table("case").to_pandas().case_ref.tolist()
+    assert sorted(cases) == ["valley_court/cases/C2", "valley_court/cases/c1"]
