@@ -28,6 +28,7 @@ _ABOVE = 20
 """Rows in which the header is looked for; what stands above it is a title."""
 _EXACT = 10**15
 """A spreadsheet keeps fifteen digits of a number; of a larger one the last are lost."""
+_AS_SHOWN: dict[str, Any] = {"read_only": True, "data_only": True, "keep_links": False}
 _ZEROS = re.compile(r"0{1,60}")
 """The format of a cell that shows leading zeros."""
 
@@ -61,7 +62,8 @@ def first_rows(path: Path, most: int) -> list[list[str]]:
     wrong = _wrong(path)
     if wrong is not None:
         raise ExtractError(wrong[1], where=str(path), mend="give an xlsx workbook that is not locked")
-    with closing(load_workbook(path, read_only=True, data_only=True, keep_links=False)) as workbook:
+    # By its path a workbook would only be read under a name that ends in .xlsx.
+    with path.open("rb") as file, closing(load_workbook(file, **_AS_SHOWN)) as workbook:
         sheet = workbook.worksheets[0]
         sheet.reset_dimensions()
         rows = (_texts(cells) for cells in islice(sheet.iter_rows(), most))
@@ -106,8 +108,8 @@ def _batches(path: Path, feed: Feed, reading: Reading) -> Iterator[pa.RecordBatc
             mend="pip install kith[excel]",
         ) from error  # fmt: skip
     try:
-        workbook = load_workbook(path, read_only=True, data_only=True, keep_links=False)
-        with closing(workbook):
+        # By its path a workbook would only be read under a name that ends in .xlsx; what has landed has no such name.
+        with path.open("rb") as file, closing(load_workbook(file, **_AS_SHOWN)) as workbook:
             sheet = _sheet(workbook, feed, reading)
             if sheet is not None:
                 sheet.reset_dimensions()  # what a sheet says of its size need not be so

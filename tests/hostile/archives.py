@@ -9,8 +9,8 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.hostile.cases import Bytes, Case, Verdict, of_bytes
-from tests.hostile.other_forms import GOOD
+from tests.hostile.cases import COLUMNS, Bytes, Case, Verdict, of_bytes
+from tests.hostile.other_forms import GOOD, ROWS
 
 BLOCK = b"0" * (1 << 20)
 """A megabyte of what packs well."""
@@ -114,7 +114,17 @@ def _gzip_bomb(path: Path) -> None:
             out.write(BLOCK)
 
 
+def _workbook(path: Path) -> None:
+    from openpyxl import Workbook
+
+    book = Workbook()
+    for row in [COLUMNS, *ROWS]:
+        book.active.append(row)
+    book.save(path)
+
+
 def excel_cases() -> Iterator[Case]:
+    yield Case("excel: as declared", "excel", _workbook, "accepted")
     for name, data, code in (
         ("CSV under its name", GOOD, None),
         ("a zip that is none", zipped({"a.txt": b"x"}), None),
