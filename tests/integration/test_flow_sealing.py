@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -419,3 +420,44 @@ def test_keys_that_differ_only_in_how_they_are_written_are_told_apart(base: Cour
     house.order(CASE)
     cases = house.night().table("case").to_pandas().case_ref.tolist()
     assert sorted(cases) == ["valley_court/cases/C2", "valley_court/cases/c1"]
+
+
+def test_the_command_line_says_what_was_done_and_what_is_left(
+    base: Courthouse, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = copied(base, tmp_path / "house")
+
+    def kith(*words: str) -> tuple[int, dict[str, Any]]:
+        monkeypatch.setattr("sys.argv", ["kith", "seal", *words, "--home", str(house.home.root), "--json"])
+        try:
+            status = run_command_line(app)
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        told = capsys.readouterr()
+        assert "Zorabel" not in told.out + told.err
+        return status, json.loads(told.out) if told.out else {"error": told.err}
+
+    given = ("--order-no", "27-SO-3", "--court", "Valley Juvenile Court", "--kind", "seal", "--effective", "2026-09-07",
+             "--verify-by", "2026-10-01", "--by", "clerk")  # fmt: skip
+    status, told = kith("add", *given, "--match", "valley_court/nothing/C1", "--later")
+    assert status == DeclarationError.exit_status
+    assert "matches nothing" in told["error"]["what"]
+    status, told = kith("add", *given, "--match", CASE, "--match", "valley_court/cases/C404", "--later")
+    assert (status, told["in_force"], told["matches_nothing"]) == (0, True, 1)
+    order = told["order"]
+    status, told = kith("status")
+    assert (status, told["orders"][0]["stands"], told["orders"][0]["proof_overdue"]) == (5, "in force, watching", True)
+    status, told = kith("prove", order, "--by", "clerk")
+    assert (status, told["carried_out"]) == (5, False)
+    house.night()
+    status, told = kith("prove", order, "--by", "clerk", "--out", str(tmp_path / "proof.json"))
+    assert (status, told["found_where_nothing_may_be"]) == (0, 0)
+    for file in (tmp_path / "proof.json", tmp_path / "proof.json.sig"):
+        assert file.stat().st_mode & 0o077 == 0
+    assert kith("export", str(tmp_path / "seals.json"))[0] == 0
+    assert kith("import", str(tmp_path / "seals.json"), "--later") == (0, {"marks": 0})
+    status, told = kith("acknowledge", "none", "--by", "clerk")
+    assert (status, "no notice" in told["error"]["what"]) == (DeclarationError.exit_status, True)
+    status, told = kith("status")
+    assert (status, told["orders"][0]["stands"]) == (5, "in force")  # the court's own agency has not answered by now
+    assert kith("lift", order, "--order-no", "28-JV-1", "--by", "clerk") == (0, {"lifted": True})
