@@ -20,6 +20,7 @@ from flows.run import Night, open_night
 from governance.load import governance_folder, load_governance
 from governance.retention import Due, begun_file, require_due, write_certificate
 from record.snapshot import MANIFEST, current_id, snapshot_folder
+from releases.index import forget_agencies, index_folder
 from standard.errors import ExchangeError
 from store.audit_entry import Event
 from store.audit_log import intent, operator
@@ -65,6 +66,7 @@ def destroy(home: Home, agreement: str, *, now: datetime, progress: Callable[[st
             _take_out_of_force(night.ledger, found.parties)
             begun["snapshot"] = _publish_without(night)
             _remove_files(home, night.ledger, found.parties)
+            forget_agencies(home, found.parties)
             _destroy_keys(home, keys, begun)
             _write(begun_file(home, agreement), begun)
     return begun
@@ -185,7 +187,7 @@ def _destroy_keys(home: Home, keys: DataKeys | None, begun: dict[str, Any]) -> N
     if keys is None:
         return
     retired = set(begun["record_keys"])
-    for path in (p for area in (home.links, home.record) for p in area.rglob("*") if p.is_file()):
+    for path in (p for area in (home.links, home.record, index_folder(home)) for p in area.rglob("*") if p.is_file()):
         if is_encrypted(path) and key_id_of(path) in retired:
             _encrypt_anew(path)
     gone = {key.key_id for key in keys.destroyed()}

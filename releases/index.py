@@ -197,20 +197,34 @@ def forget(home: Home, *, rows: Sequence[str] = (), persons: Sequence[str] = ())
     gone = pa.table({"id": pa.array([*rows, *persons], pa.string())})
     with connect() as con:
         con.register("gone", gone)
-        return sum(
-            _forget_in(con, path)
-            for kept in kept_releases(home)
-            for path in sorted(kept.folder.glob("*.parquet"))
-            if path.stem != "reasons"
-        )
+        return sum(_forget_in(con, path, _NAMES) for path in _that_name(home))
 
 
-def _forget_in(con: duckdb.DuckDBPyConnection, path: Path) -> int:
+def forget_agencies(home: Home, agencies: Sequence[str]) -> int:
+    """Takes every row that came from some agencies out of every index, since all that came from them is destroyed.
+
+    Returns:
+        How many rows of indexes there were.
+    """
+    with connect() as con:
+        con.register("gone", pa.table({"id": pa.array(agencies, pa.string())}))
+        return sum(_forget_in(con, path, (("agency", "r.agency"),)) for path in _that_name(home))
+
+
+def _that_name(home: Home) -> list[Path]:
+    """The files of all indexes that name rows or persons."""
+    found = (path for kept in kept_releases(home) for path in sorted(kept.folder.glob("*.parquet")))
+    return [path for path in found if path.stem != "reasons"]
+
+
+def _forget_in(con: duckdb.DuckDBPyConnection, path: Path, by: Sequence[tuple[str, str]]) -> int:
     """Leaves the counts of the rows that are forgotten and nothing else; gives their number."""
     rows = f"read_parquet({literal(path)})"
     names = [line[0] for line in con.execute(f"DESCRIBE FROM {rows}").fetchall()]
     told = [name for name in ("row", "mention", "person", "known", "agency", "extract") if name in names]
-    bears = " OR ".join(f"coalesce({sql} IN (SELECT id FROM gone), false)" for name, sql in _NAMES if name in names)
+    bears = (
+        " OR ".join(f"coalesce({sql} IN (SELECT id FROM gone), false)" for name, sql in by if name in names) or "false"
+    )
     count = int(con.execute(f"SELECT count(*) FROM {rows} r WHERE {bears}").fetchall()[0][0])
     if count:
         without = ", ".join(f"CASE WHEN NOT ({bears}) THEN r.{quoted(n)} END AS {quoted(n)}" for n in told)

@@ -1,8 +1,8 @@
 """Which homes rest encrypted, and how a file below one is opened: by where it lies, whoever opens it.
 
 A home is encrypted where its exchange.yaml says `encryption: required`. What DuckDB or Python writes below `landing`,
-`batches`, `state`, `links`, `record`, `work` and `remap` is then encrypted as it is written: what belongs to one agency
-by the agency's key, what is made of several by the record's. Files written before are read as they are.
+`batches`, `state`, `links`, `record`, `work`, `remap` and `release_index` is then encrypted as it is written: what
+belongs to one agency by the agency's key, what is made of several by the record's. Older files are read as they are.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OWNER = "owner"
 """In a batch's folder: the agency whose batch it is."""
 _OF_AGENCIES = ("landing", "state", "remap")
 """Areas whose next folder is an agency's."""
-_OF_THE_RECORD = ("links", "record", "work")
+_OF_THE_RECORD = ("links", "record", "work", "release_index")
 
 
 class Encryption(Declared):

@@ -10,6 +10,7 @@ import typer
 
 from flows.settings import load_settings, open_home_ledger
 from flows.terminal import HERE, HomeOption, JsonOption, answer, home_at, table
+from releases.index import index_folder
 from standard.errors import DeclarationError
 from store.encryption import is_encrypted
 from store.encryption_home import note_owner, open_to_write
@@ -92,7 +93,7 @@ def _in_clear(home: Home, ledger: Ledger) -> Iterator[tuple[Path, Path]]:
         common = Landing(home.landing).path_of(row.sha256)
         if common.is_file() and not is_encrypted(common):
             yield common, home.landing / row.agency / row.sha256[:2] / row.sha256
-    for area in (home.batches, home.state, home.links, home.record):
+    for area in (home.batches, home.state, home.links, home.record, index_folder(home)):
         for path in (p for p in area.rglob("*.parquet") if p.is_file() and not is_encrypted(p)):
             yield path, path
     for row in landed:

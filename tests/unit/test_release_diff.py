@@ -15,7 +15,7 @@ from governance.consent_records import Grantor, Scope, record_consent
 from record.publish import publish
 from releases.causes import CAUSES
 from releases.diff import Change, diff_releases
-from releases.index import forget, kept_release
+from releases.index import forget, forget_agencies, kept_release
 from releases.release import make_release
 from standard.errors import AccountError, DeclarationError
 from standard.sensitivity import Sensitivity
@@ -236,6 +236,16 @@ def test_what_an_order_made_forgotten_still_counts_and_is_named_nowhere(tmp_path
             assert not [row for row in text if "P4" in row[0] or "e-p4" in row[0]], path.name
     changes = at.diff(old, at.give())
     assert by_cause(changes) == {"sealed": ROWS_BY["sealed"]} and sums_hold(changes)
+
+
+def test_what_came_from_an_agency_whose_data_are_destroyed_is_named_nowhere(tmp_path: Path) -> None:
+    at = Exchange(tmp_path)
+    path = kept_release(at.home, at.give()).folder / "enrollment.parquet"
+    asked = f"SELECT agency, count(*), count(row), count(person) FROM read_parquet({literal(path)}) GROUP BY 1"
+    [(agency, rows, *_)] = connect().sql(asked).fetchall()
+    assert forget_agencies(at.home, [agency]) >= rows
+    assert connect().sql(asked).fetchall() == [(None, rows, 0, 0)]
+    assert forget_agencies(at.home, [agency]) == 0
 
 
 def test_an_index_that_was_changed_is_found_out(tmp_path: Path) -> None:
