@@ -145,7 +145,8 @@ def _fetch(store: FileStore, listed: Listed, wanted: FilesWanted, *, landing: La
         if wanted.packed:
             return _unpacked(part.path, sent, listed, as_of, wanted, landing=landing, keyring=store.keyring)
         sha256, path = landing.keep(part.path, sent)
-    return Arrival(name=listed.name, sha256=sha256, size=listed.size, path=path, as_of=as_of, listed=listed)
+    return Arrival(name=listed.name, sha256=sha256, size=listed.size, path=path, as_of=as_of, listed=listed,
+                   dated=_is_dated(listed, wanted))  # fmt: skip
 
 
 def _unpacked(
@@ -162,7 +163,12 @@ def _unpacked(
         except PackageRefused as error:
             packed, size = replace(packed, refused=error.code, detail=error.what), listed.size
             sha256, path = landing.keep(part, sent)
-    return Arrival(listed.name, sha256, size, path, as_of, listed, packed=packed)
+    return Arrival(listed.name, sha256, size, path, as_of, listed, packed=packed, dated=_is_dated(listed, wanted))
+
+
+def _is_dated(listed: Listed, wanted: FilesWanted) -> bool:
+    """Whether a file's name tells the day it speaks for."""
+    return wanted.moment(listed.name) not in (None, datetime.min)
 
 
 def _all_of(refused: list[FileRefused], place: str) -> SourceError:

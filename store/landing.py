@@ -50,6 +50,8 @@ class Arrival:
     """Up to where a table was read."""
     packed: Packed | None = None
     """Of a file that came packed or encrypted, how it came."""
+    dated: bool = False
+    """Whether its name tells the day it speaks for; else that is the day on which it was read."""
 
 
 @dataclass(frozen=True)
@@ -147,13 +149,15 @@ def land(
     """Records an arrival. Content the feed has had already is a duplicate and changes nothing.
 
     A file is compared with all files of its feed; a table with its last read only, since a table may return to what
-    it was before.
+    it was before. So may a full file, where its name tells that it speaks for a later day than what came in between.
     """
     table = tables.extract
     with ledger.writing() as connection:
         _one_writer(connection)
         same = _same_content(connection, agency, feed, arrival.sha256)
         first = _duplicate_of(connection, agency, feed, arrival, same)
+        if first and arrival.dated and holds is Holds.FULL and _went_back(connection, agency, feed, arrival):
+            first = None
         values = {
             "extract_id": extract_id(agency, feed, arrival.sha256, len(same) + 1),
             "agency": agency, "feed": feed, "name": arrival.name, "sha256": arrival.sha256, "size": arrival.size,
@@ -208,6 +212,18 @@ def _duplicate_of(connection: sa.Connection, agency: str, feed: str, arrival: Ar
         sa.select(table.c.extract_id, table.c.sha256).where(mine).order_by(table.c.seq.desc()).limit(1)
     ).one()
     return str(latest.extract_id) if latest.sha256 == arrival.sha256 else None
+
+
+def _went_back(connection: sa.Connection, agency: str, feed: str, arrival: Arrival) -> bool:
+    """Whether a file speaks for a later day than its copies, and other content for a day between."""
+    table = tables.extract
+    of_feed = sa.and_(table.c.agency == agency, table.c.feed == feed)
+    copies = sa.select(sa.func.max(table.c.as_of)).where(of_feed, table.c.sha256 == arrival.sha256)
+    others = sa.select(sa.func.max(table.c.as_of)).where(
+        of_feed, table.c.sha256 != arrival.sha256, table.c.as_of <= arrival.as_of.isoformat()
+    )
+    copied, other = connection.execute(copies).scalar_one(), connection.execute(others).scalar_one()
+    return other is not None and copied < other <= arrival.as_of.isoformat()
 
 
 def note_left(ledger: Ledger, left: Left, *, agency: str, feed: str, at: datetime) -> None:

@@ -180,3 +180,9 @@ def test_files_sent_again_under_other_names_end_in_the_same_in_any_order(
     order = [(week, before) for week in range(len(weeks)) for before in range(1 + (week == seed % len(weeks)))]
     random.shuffle(order)
     assert nights(folder / "mixed", weeks, order, random) == newest_of_each(weeks, by_year=True)
+
+
+def test_a_week_that_says_again_what_an_earlier_one_said_takes_back_what_came_between(tmp_path: Path) -> None:
+    first, second = [("a", "2024", "5")], [("a", "2024", "6")]
+    told = nights(tmp_path / "back", [first, second, first], [(0, 0), (1, 0), (2, 0)], Random(1))
+    assert told == [("a|2024", "2024", "5")]

@@ -55,6 +55,36 @@ def test_of_files_any_earlier_copy_makes_a_duplicate(ledger: Ledger) -> None:
     assert statuses == [Status.LANDED, Status.LANDED, Status.DUPLICATE, Status.DUPLICATE]
 
 
+@pytest.mark.parametrize(
+    ("told", "taken"),
+    [
+        ("A1 B2 A3", "LLL"),  # the third day says again what the first said: the second is over
+        ("A1 B2 A1 A2", "LLDL"),  # of its own day a copy is a copy
+        ("A1 A2 A3", "LDD"),  # nothing new
+        ("A1 B2 B3 A4 B5 B6", "LLDLLD"),
+        ("B2 A1 A3", "LLL"),
+        ("A3 B2 A1", "LLD"),
+    ],
+)
+def test_a_full_file_that_went_back_by_its_own_date_is_no_duplicate(ledger: Ledger, told: str, taken: str) -> None:
+    words = told.split()
+    assert "".join(arrive_dated(ledger, word).status[0].upper() for word in words) == taken
+    assert all(arrive_dated(ledger, word, holds=Holds.DELTA, feed="changes").status[0].upper() == first
+               for word, first in zip(words, _first_of_each(words), strict=True))  # fmt: skip
+
+
+def arrive_dated(ledger: Ledger, word: str, *, holds: Holds = Holds.FULL, feed: str = "students") -> Extract:
+    """A file whose name tells its day: `A3` is content A of the third."""
+    content, day = word[0], int(word[1])
+    listed = Listed(f"{word}.csv", 1, day)
+    arrival = Arrival(f"{word}.csv", content * 64, 1, Path(content), date(2026, 3, day), listed, dated=True)
+    return land(ledger, arrival, agency="maple", feed=feed, holds=holds, run_id="r", received_at=NOW)
+
+
+def _first_of_each(words: list[str]) -> str:
+    return "".join("L" if word[0] not in {w[0] for w in words[:n]} else "D" for n, word in enumerate(words))
+
+
 def test_a_table_that_went_back_to_what_it_was_is_no_duplicate(ledger: Ledger) -> None:
     statuses = [arrive(ledger, content, table=True).status for content in "ABAAB"]
     assert statuses == [Status.LANDED, Status.LANDED, Status.LANDED, Status.DUPLICATE, Status.LANDED]
