@@ -27,6 +27,7 @@ from standard.errors import AccountError, ExtractError
 from store.extracts import Batch, Checked, Disposition, FileFinding, Holds, Severity
 from store.home import connect, literal, written_whole
 from store.ledger import Ledger
+from store.parquet import COMPACT
 from store.seal_index import SealIndex
 from store.state import Rules, read_missing, withdraws_too_much
 
@@ -280,7 +281,7 @@ def _engine_version() -> str:
 
 def _copy(con: duckdb.DuckDBPyConnection, query: str, into: Path) -> None:
     with written_whole(into) as part:
-        con.execute(f"COPY ({query}) TO {literal(part)} (FORMAT parquet, COMPRESSION zstd)")
+        con.execute(f"COPY ({query}) TO {literal(part)} ({COMPACT})")
 
 
 def _one(con: duckdb.DuckDBPyConnection, query: str) -> int:

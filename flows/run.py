@@ -24,6 +24,7 @@ from standard.errors import DeclarationError
 from store.at_once import at_once
 from store.home import Home, clear_leftovers
 from store.ledger import Ledger, extract
+from store.memory import bound_arenas, give_back
 from store.runs import Run, finish_run, hold_home, start_run
 from store.take_over import finish_remaps
 
@@ -96,6 +97,7 @@ class Night:
         """Does the work of every wanted agency, of some at a time; each has its own context."""
         at_once(partial(self._of_agency, work), self.wanted, stop=self._stop)
         self.end_judge()
+        give_back()
         self.failures.sort(key=lambda failure: self.wanted.index(failure.agency) if failure.agency else -1)
 
     def _stop(self) -> None:
@@ -161,6 +163,7 @@ def open_night(
         BusyError: Another run holds the home.
         DeclarationError: The settings or an agency's declarations are wrong; nothing was begun.
     """
+    bound_arenas()
     settings = load_settings(home)
     declared = load_agencies_of(home, settings)
     wanted = tuple(declared if agencies is None else dict.fromkeys(agencies))

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import duckdb
@@ -167,8 +168,14 @@ class _Work:
         arrives = self.feed.arrives
         if arrives.table is None or (arrives.watermark is not None and not arrives.census):
             return
-        select = f"SELECT _key FROM ({self.compiled.select_key})"
-        self._write(connection, select, read_census(self.extract.path, self.feed), self.into / "census.parquet", [])
+        path, census = self.into / "census.parquet", read_census(self.extract.path, self.feed)
+        first = next((batch for batch in census.batches if batch.num_rows), None)
+        if first is None:
+            with written_whole(path) as part:
+                write_table(pa.table({"_key": pa.nulls(0, pa.string())}), part)
+            return
+        census.batches = chain([first], census.batches)
+        self._write(connection, f"SELECT _key FROM ({self.compiled.select_key})", census, path, [])
 
     def failed(self, error: duckdb.Error | OSError) -> ExtractError:
         """What is said of an error whose own words may hold a value: its kind, where, and how to mend it."""

@@ -48,7 +48,7 @@ from store import ledger as tables
 from store.audit_log import head
 from store.home import Home, literal, quoted, sync
 from store.ledger import Ledger, now
-from store.parquet import opened
+from store.parquet import COMPACT, opened
 from store.registers import seal_act
 
 log = logging.getLogger(__name__)
@@ -249,7 +249,7 @@ def _build(ledger: Ledger, inputs: Inputs, folder: Path) -> dict[str, Any]:
 
 
 def _write_table(con: duckdb.DuckDBPyConnection, query: str, path: Path) -> dict[str, Any]:
-    con.execute(f"COPY ({query}) TO {literal(path)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)")
+    con.execute(f"COPY ({query}) TO {literal(path)} ({COMPACT})")
     described = con.execute(f"DESCRIBE FROM read_parquet({literal(path)})").fetchall()
     rows = only_row(con, f"SELECT count(*) FROM read_parquet({literal(path)})")[0]
     return {"rows": rows, "sha256": file_sha256(path), "columns": {line[0]: line[1] for line in described}}

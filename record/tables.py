@@ -110,8 +110,8 @@ def person_source_sql() -> str:
     """One row per visible reference to a person."""
     return f"""
         WITH feed AS (
-            SELECT person_ref, string_agg(DISTINCT feed, ' ' ORDER BY feed) AS feeds FROM (
-                SELECT person_ref, feed FROM visible.person UNION ALL SELECT {SAME_PERSON}, feed FROM visible.person)
+            SELECT person_ref, array_to_string(list_sort(list(feed)), ' ') AS feeds FROM (
+                SELECT person_ref, feed FROM visible.person UNION SELECT {SAME_PERSON}, feed FROM visible.person)
             GROUP BY 1)
         SELECT split_part(person_ref, '/', 1) AS agency, split_part(person_ref, '/', 2) AS "table",
             regexp_replace(person_ref, '^[^/]*/[^/]*/', '') AS source_key,
@@ -123,12 +123,14 @@ def person_source_sql() -> str:
 def person_sql() -> str:
     """One row per person."""
     return """
-        SELECT person_id, CAST(count(DISTINCT agency) AS INTEGER) AS agencies,
-            string_agg(DISTINCT agency, ' ' ORDER BY agency) AS agency_ids,
-            CAST(count(*) AS INTEGER) AS mentions, min(weight) AS lowest_weight,
+        SELECT person_id, CAST(count(*) AS INTEGER) AS agencies,
+            array_to_string(list_sort(list(agency)), ' ') AS agency_ids,
+            CAST(sum(mentions) AS INTEGER) AS mentions, min(weight) AS lowest_weight,
             bool_or(protected) AS address_protected
-        FROM (SELECT person_id, split_part(person_ref, '/', 1) AS agency, CAST(weight AS DOUBLE) AS weight,
-                  person_ref IN (SELECT person_ref FROM in_force.address WHERE confidential) AS protected FROM mention)
+        FROM (SELECT person_id, split_part(person_ref, '/', 1) AS agency, count(*) AS mentions,
+                  min(CAST(weight AS DOUBLE)) AS weight,
+                  bool_or(person_ref IN (SELECT person_ref FROM in_force.address WHERE confidential)) AS protected
+              FROM mention GROUP BY ALL)
         GROUP BY person_id ORDER BY person_id
     """
 

@@ -11,6 +11,9 @@ import pyarrow.parquet as pq
 
 from store.encryption_home import open_to_read, open_to_write
 
+COMPACT = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 4000"
+"""How DuckDB writes what rests. No dictionary is begun where nearly every value is another: nobody gains by it."""
+
 
 def read_schema(path: Path) -> pa.Schema:
     """The columns of a file."""

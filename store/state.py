@@ -12,6 +12,7 @@ from standard.errors import ExtractError
 from store.extracts import Batch, Extract, Holds
 from store.home import Home, connect, literal, quoted, written_whole
 from store.ledger import extract as extracts
+from store.parquet import COMPACT
 
 OF_STATE = {"_extract": "VARCHAR", "_since": "DATE", "_as_of": "DATE", "_seq": "BIGINT", "_deleted": "VARCHAR"}
 """What a state file adds to the columns of mapped.parquet: the extract that brought the row and its day, and the day
@@ -193,7 +194,7 @@ def fold(before: Path | None, batch: Batch, dispositions: str, rules: Rules, *, 
             con.execute(f"CREATE TEMP VIEW disposed AS SELECT * FROM {dispositions}")
             read_missing(con, batch, rules, before)
             _choose(con, batch.extract)
-            con.execute(f"COPY ({_after(con, batch, rules)}) TO {literal(part)} (FORMAT parquet, COMPRESSION zstd)")
+            con.execute(f"COPY ({_after(con, batch, rules)}) TO {literal(part)} ({COMPACT})")
     except duckdb.Error as error:
         # DuckDB's own words may hold a value; its kind of error does not.
         raise ExtractError(
