@@ -155,7 +155,6 @@ def _sources_sql(kind: str, declared: Contradiction) -> str:
     make = {"differ": _differ_sql, "against": _against_sql, "without": _without_sql}[declared.form]
     return f"""
         WITH left_said AS MATERIALIZED ({_said_sql(declared.left)}),
-        right_said AS MATERIALIZED ({_said_sql(declared.right or declared.left)}),
         {make(declared)},
         -- A person's word that two mentions are one is not asked for again.
         suspect AS (SELECT person_id, min({{'l': l_ref, 'r': r_ref}}) AS refs FROM pair
@@ -197,9 +196,16 @@ def _differ_sql(declared: Contradiction) -> str:
             FROM one l JOIN one r USING (person_id) WHERE l.agency < r.agency AND l.value <> r.value)"""
 
 
+def _right_sql(declared: Contradiction) -> str:
+    """The right side, of the persons of the left one only: most of a county is on one side alone."""
+    return f"""right_all AS NOT MATERIALIZED ({_said_sql(declared.right)}),
+        right_said AS MATERIALIZED (FROM right_all SEMI JOIN left_said USING (person_id))"""
+
+
 def _against_sql(declared: Contradiction) -> str:
     named = "person_id, says, row_id"
     return f"""
+        {_right_sql(declared)},
         pair AS MATERIALIZED (SELECT l.person_id, l.says AS l_says, l.row_id AS l_row, l.person_ref AS l_ref,
                 r.says AS r_says, r.row_id AS r_row, r.person_ref AS r_ref, ({declared.hint}) AS hints
             FROM left_said l JOIN right_said r USING (person_id) WHERE ({declared.when})),
@@ -211,7 +217,8 @@ def _against_sql(declared: Contradiction) -> str:
 def _without_sql(declared: Contradiction) -> str:
     """Where nobody sends a row of the right side at all, nothing is contradicted."""
     return f"""
-        source AS (SELECT l.* FROM left_said l WHERE EXISTS (FROM right_said) AND NOT EXISTS
+        {_right_sql(declared)},
+        source AS (SELECT l.* FROM left_said l WHERE EXISTS (FROM right_all) AND NOT EXISTS
             (SELECT 1 FROM right_said r WHERE r.person_id = l.person_id AND ({declared.when}))),
         pair AS (SELECT person_id, NULL::VARCHAR AS l_ref, NULL::VARCHAR AS r_ref, false AS hints
             FROM left_said WHERE false)"""

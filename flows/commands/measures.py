@@ -15,7 +15,7 @@ from flows.terminal import HERE, Commands, HomeOption, JsonOption, answer, home_
 if TYPE_CHECKING:
     from releases.measures.declarations import Measure
     from releases.measures.run import Result
-    from releases.measures.source import Tables
+    from releases.measures.source import Source
 
 app = typer.Typer(cls=Commands, help="Questions declared once, asked of the record or a release.", no_args_is_help=True)
 MeasureArgument = Annotated[str, typer.Argument(metavar="MEASURE", help="Id of the measure, as `list` shows it.")]
@@ -90,18 +90,22 @@ def run(
     """
     from releases.measures.run import run_measure
 
-    result = run_measure(name, _opened(release, home), by=tuple(by or ()))
+    result = run_measure(name, _source(release, home), by=tuple(by or ()))
     if as_csv:
         print(_csv(result), end="")
         return
     answer(result.as_dict(), text=_told(result), as_json=as_json)
 
 
-def _opened(release: Path | None, home: Path) -> Tables:
+def _source(release: Path | None, home: Path) -> Source:
     from record.reader import open_record
+    from releases.measures.source import source_of
     from releases.reader import open_release
 
-    return open_record(home_at(home)) if release is None else open_release(release)
+    if release is not None:
+        return source_of(open_release(release))
+    at = home_at(home)
+    return source_of(open_record(at), spill=at.record)
 
 
 def _csv(result: Result) -> str:

@@ -97,20 +97,21 @@ def compile_units(
         outcome); `rate`: state, before_days, before_exposure, after_days, after_exposure; `sequence`: path, steps.
     """
     events = catalogue.events
-    parts = [f"{quoted(name)} AS ({event_sql(events[name])})" for name in measure.events]
+    follows_order = measure.kind == "sequence"  # of which only the first days are taken: nothing is there to be doubled
+    parts = [f"{quoted(name)} AS ({event_sql(events[name], each=follows_order)})" for name in measure.events]
     if _needs_age(measure, by) or set(by) & set(_PERSON_DIMENSIONS):
         parts.append(f"about AS ({_about_sql(_needs_age(measure, by), by)})")
-    parts.append(f"unit AS MATERIALIZED ({_units_sql(measure, by)})")
-    if measure.kind == "sequence":
+    parts.append(f"unit AS {'NOT ' if follows_order else ''}MATERIALIZED ({_units_sql(measure, by)})")
+    if follows_order:
         return f"WITH {', '.join(parts)} {_sequence_sql(by)}"
     days = _days_watched(measure, events, watched)
     make = _follows_sql if measure.kind == "follows" else _rate_sql
     return f"WITH {', '.join(parts)} {make(measure, days, by)}"
 
 
-def event_sql(event: Event) -> str:
-    """SELECT of an event's rows: person_id, on_day, until_day, agency_id and what it keeps."""
-    return (" UNION ALL " if event.each_row else " UNION ").join(_rows_sql(rows) for rows in event.rows)
+def event_sql(event: Event, *, each: bool = False) -> str:
+    """SELECT of an event's rows: person_id, on_day, until_day, agency_id, what it keeps; alike ones once, or each."""
+    return (" UNION ALL " if event.each_row or each else " UNION ").join(_rows_sql(rows) for rows in event.rows)
 
 
 def _rows_sql(rows: Rows) -> str:

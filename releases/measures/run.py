@@ -85,7 +85,9 @@ def run_measure(name: str, of: Tables | Source, *, by: Sequence[str] = (), among
     among = among or catalogue()
     measure, source = among.measure(name), of if isinstance(of, Source) else source_of(of)
     units, watched = _units(measure, source, by, among)
-    rows = _rows(measure, source, units, by)
+    source.con.execute(f"CREATE OR REPLACE TEMP TABLE asked_unit AS {units}")  # counted in several ways, found once
+    rows = _rows(measure, source, "FROM asked_unit", by)
+    source.con.execute("DROP TABLE asked_unit")
     tables = {r.table for event in _looked_for(measure) for r in among.events[event].rows}
     return Result(
         measure, source.name, tuple(by), tuple(rows), source.min_cell, watched, tuple(sorted(tables - set(watched))),

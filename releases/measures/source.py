@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any, Protocol
 
 import duckdb
@@ -14,9 +16,13 @@ from releases.measures.compile import BESIDE, needs, source_sql
 from releases.measures.declarations import Event, Measure, Rows
 from releases.pseudonyms import FURTHEST
 from standard.errors import PublishError
+from store.home import literal
 
 MIN_CELL = 11
 """Counts below it are not shown where no agreement says otherwise."""
+
+MEMORY = "4GB"
+"""What a measure may take where nothing may be spilled."""
 
 
 class Tables(Protocol):
@@ -127,15 +133,19 @@ class Source:
 _ASK = "ask for days, all of them shifted or none: shifted dates keep what lies between two of a person's"
 
 
-def source_of(tables: Tables, *, min_cell: int | None = None) -> Source:
+def source_of(tables: Tables, *, min_cell: int | None = None, spill: Path | None = None) -> Source:
     """What a measure can be run on, from an opened record or release.
 
     Args:
         tables: What `open_record` or `open_release` gave.
         min_cell: Smallest count to show; that of the agreement, or 11, without it.
+        spill: A private folder for what does not fit into memory. Without it nothing is spilled, so that nothing of a
+            person comes to lie where nobody looks after it, and more memory may be taken.
     """
     con, manifest = tables.to_duckdb(), tables.manifest
-    con.execute("SET temp_directory = ''")  # nothing of a person is ever spilled to where nobody looks after it
+    con.execute(f"SET temp_directory = {literal(spill / f'.spill-{os.getpid()}' if spill else '')}")
+    if spill is None:
+        con.execute(f"SET memory_limit = '{MEMORY}'")
     found = con.execute("SELECT table_name, column_name, data_type FROM information_schema.columns").fetchall()
     columns: dict[str, dict[str, str]] = {}
     for table, column, kind in found:
