@@ -32,6 +32,7 @@ from linkage.index import LinkIndex
 from linkage.judgements import SCHEMA
 from linkage.kept import STATE, open_index
 from linkage.link import LinkageSettings, link_people, pair_rules
+from linkage.people import COLUMNS as PEOPLE
 from linkage.people import read_column_map, read_people
 from linkage.region import Past
 from store.home import connect
@@ -172,18 +173,20 @@ def parts(table: Path, count: int) -> None:
     """Links a table at once and in so many deliveries, and prints in what the results differ."""
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
-        once = link_people(table, folder / "once", secret=SECRET, columns=COLUMNS)
-        con = duckdb.connect(config={"threads": 1})
-        con.execute(f"CREATE TABLE rows AS SELECT *, (hash(unique_id) >> 3) % {count} AS part FROM '{table}'")
+        con = connect(memory_limit="1GB")
+        read_people(con, table, COLUMNS)
+        con.execute(f"ALTER TABLE people ADD COLUMN part INTEGER; UPDATE people SET part = (_content >> 3) % {count}")
         known = None
         for number in range(count):
-            now = folder / "now.parquet"
-            con.sql(f"SELECT * EXCLUDE (part) FROM rows WHERE part <= {number}").write_parquet(str(now))
-            began, into = time.perf_counter(), folder / f"night{number}"
-            links = link_people(now, into, secret=SECRET, columns=COLUMNS, known=known, index=folder / "index")
+            into = folder / f"night{number}"
+            into.mkdir()
+            _people_until(con, number, into / "people.parquet")
+            began = time.perf_counter()
+            links = link_people(into / "people.parquet", into, secret=SECRET, known=known, index=folder / "index")
             seconds = time.perf_counter() - began
             print(f"night {number + 1}: {links.people:,} people, {links.pairs:,} pairs, {seconds:.1f} s", flush=True)
             known = into / "persons.parquet"
+        once = link_people(links.into / "people.parquet", folder / "once", secret=SECRET)
         decided = "record_l, record_r, decision, veto, doubt, held, COLUMNS('gamma_.*')"
         for name, by in (("clusters", "*"), ("edges", decided)):
             one, other = (f"(SELECT {by} FROM '{at}/{name}.parquet')" for at in (once.into, links.into))
@@ -191,8 +194,12 @@ def parts(table: Path, count: int) -> None:
                           f"(SELECT count(*) FROM (FROM {other} EXCEPT FROM {one}))").fetchall()[0]  # fmt: skip
             print(f"{name}: {row[0]} only at once, {row[1]} only in parts")
         told = f"'{folder}/night*/events.parquet'"
-        events = con.sql(f"SELECT kind, cause, count(*) FROM {told} GROUP BY ALL ORDER BY ALL")
-        print(events)
+        print(con.sql(f"SELECT kind, cause, count(*) FROM {told} GROUP BY ALL ORDER BY ALL"))
+
+
+def _people_until(con: duckdb.DuckDBPyConnection, part: int, into: Path) -> None:
+    columns = ", ".join(PEOPLE)
+    con.sql(f"SELECT {columns} FROM people WHERE part <= {part} ORDER BY record_id").write_parquet(str(into))
 
 
 if __name__ == "__main__":

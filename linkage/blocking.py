@@ -90,7 +90,8 @@ class BlockingRule(Declared):
 
     def list_sql(self, number: int) -> str:
         """The same of one mention as a list, in which NULL is no key."""
-        keys = f"[CASE WHEN {self.where}{'' if self.anybody else ' AND NOT placeholder'} THEN {self._packed(number)} END]"
+        who = self.where if self.anybody else f"({self.where}) AND NOT placeholder"
+        keys = f"[CASE WHEN {who} THEN {self._packed(number)} END]"
         for name, values in reversed(self.each.items()):
             keys = f"flatten(list_transform({values}, lambda {name}: {keys}))"
         return keys

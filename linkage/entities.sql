@@ -1,6 +1,7 @@
 -- One row per person_ref from the views entity_*; `age` is the day and the row's id, so that equal days do not depend
 -- on order.
 
+CREATE OR REPLACE TEMP MACRO different(x) AS list_sort(list_distinct(x));
 CREATE OR REPLACE TEMP MACRO newest(value, age) AS arg_max(value, age) FILTER (value IS NOT NULL);
 
 CREATE OR REPLACE TEMP TABLE reference AS
@@ -38,9 +39,8 @@ SELECT m.person_ref, m.given, m.middle, m.surname, m.suffix, o.other_names FROM 
 CREATE OR REPLACE TEMP TABLE numbered AS
 SELECT person_ref, newest(CASE WHEN type = 'ssn' THEN value END, age) AS ssn,
     newest(CASE WHEN type = 'state_student_id' THEN value END, age) AS student_id,
-    list(DISTINCT CASE WHEN type = 'ncands_child_id' THEN type ELSE agency_id || '/' || type END || ':' || value
-        ORDER BY CASE WHEN type = 'ncands_child_id' THEN type ELSE agency_id || '/' || type END || ':' || value)
-        FILTER (type NOT IN ('ssn', 'state_student_id', 'other')) AS identifiers
+    different(list(CASE WHEN type = 'ncands_child_id' THEN type ELSE agency_id || '/' || type END || ':' || value)
+        FILTER (type NOT IN ('ssn', 'state_student_id', 'other'))) AS identifiers
 FROM entity_person_identifier WHERE value IS NOT NULL GROUP BY person_ref;
 
 -- An age alone says about the year. It counts from the day of the event the same source row tells of; where it tells of
@@ -70,7 +70,7 @@ WITH one AS (
 SELECT person_ref, list_transform(list_reverse_sort(aged), lambda x: x.a) AS addresses FROM listed;
 
 CREATE OR REPLACE TEMP TABLE called_at AS
-SELECT person_ref, list(DISTINCT phone ORDER BY phone) AS phones FROM entity_address WHERE phone IS NOT NULL GROUP BY person_ref;
+SELECT person_ref, different(list(phone)) AS phones FROM entity_address WHERE phone IS NOT NULL GROUP BY person_ref;
 
 -- Both sides of a relationship know the other's name; an elder was born at least twelve years before the child, and a
 -- mother or father has a sex though the agency does not write it down.
@@ -83,10 +83,9 @@ WITH side AS (
         CASE r.type WHEN 'mother' THEN 'F' WHEN 'father' THEN 'M' END
     FROM entity_relationship r LEFT JOIN described d ON d.person_ref = r.person_ref
 )
-SELECT s.person_ref, list(DISTINCT s.other ORDER BY s.other) AS related, min(s.born_before)::DATE AS born_before,
+SELECT s.person_ref, different(list(s.other)) AS related, min(s.born_before)::DATE AS born_before,
     CASE WHEN count(DISTINCT s.sex) = 1 THEN min(s.sex) END AS sex,
-    list(DISTINCT concat_ws(' ', n.given, n.surname) ORDER BY concat_ws(' ', n.given, n.surname))
-        FILTER (n.person_ref IS NOT NULL) AS relatives
+    different(list(concat_ws(' ', n.given, n.surname)) FILTER (n.person_ref IS NOT NULL)) AS relatives
 FROM side s LEFT JOIN named n ON n.person_ref = s.other
 WHERE s.person_ref IS NOT NULL AND s.other IS NOT NULL GROUP BY s.person_ref;
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import duckdb
 from standard.declarations import Declared, read_declaration
 
 RULES = Path(__file__).parent / "guard.yaml"
+_OF_ONE_SIDE = re.compile(r"\b\w+_[lr]\b")
 
 
 class Effect(StrEnum):
@@ -33,6 +35,12 @@ class Guard(Declared):
 
     facts: dict[str, str]
     rules: list[Rule]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of `mention` that are read."""
+        text = " ".join([*self.facts.values(), *(rule.when for rule in self.rules)])
+        return sorted({word[:-2] for word in _OF_ONE_SIDE.findall(text)})
 
 
 def read_guard(path: Path = RULES) -> Guard:
@@ -74,18 +82,17 @@ def judge(
         f"""CREATE OR REPLACE TEMP TABLE {into} AS
         SELECT {_columns(con, scored)}, stated,
             {_first(guard, Effect.APART)} AS veto, {_first(guard, Effect.DOUBT)} AS doubt
-        FROM ({with_facts(con, scored, model, guard, no_families=no_families)})"""
+        FROM ({with_facts(scored, model, guard, no_families=no_families)})"""
     )
 
 
-def with_facts(
-    con: duckdb.DuckDBPyConnection, scored: str, model: dict[str, Any], guard: Guard, *, no_families: float = 0.0
-) -> str:
-    """SQL: scored pairs with the words of their levels, the columns of both mentions and the guard's facts."""
+def with_facts(scored: str, model: dict[str, Any], guard: Guard, *, no_families: float = 0.0) -> str:
+    """SQL: scored pairs with the words of their levels, what the guard reads of both mentions, and its facts."""
     words = ", ".join(_word(name, levels) for name, levels in levels_of(model).items())
     facts = ", ".join(f"({sql}) AS {name}" for name, sql in guard.facts.items())  # a fact may use those above it
+    sides = ", ".join(f"{side}.{name} AS {name}_{side}" for name in guard.columns for side in "lr")
     return (
-        f"SELECT *, {facts} FROM (SELECT s.*, {words}, {_both_sides(con)}, {no_families!r}::DOUBLE AS no_families "
+        f"SELECT *, {facts} FROM (SELECT s.*, {words}, {sides}, {no_families!r}::DOUBLE AS no_families "
         f"FROM {scored} s JOIN mention l ON l.id = s.id_l JOIN mention r ON r.id = s.id_r)"
     )
 
@@ -100,11 +107,5 @@ def _first(guard: Guard, effect: Effect) -> str:
     return f"CASE {cases} END"
 
 
-def _both_sides(con: duckdb.DuckDBPyConnection) -> str:
-    columns = _columns(con, "mention").split(", ")
-    return ", ".join(f"{side}.{name} AS {name}_{side}" for name in columns if name != "id" for side in "lr")
-
-
 def _columns(con: duckdb.DuckDBPyConnection, table: str) -> str:
-    rows = con.sql(f"SELECT column_name FROM (DESCRIBE {table})").fetchall()
-    return ", ".join(str(name) for (name,) in rows)
+    return ", ".join(str(column[0]) for column in con.execute(f"FROM {table} LIMIT 0").description or ())

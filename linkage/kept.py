@@ -1,7 +1,7 @@
 """The index in a folder: segments that are written once, and `index.json`, written last, which says what holds.
 
-Every file has its checksum there, which is looked at before the file is used: a byte that a disk flipped would give other
-persons without a word.
+Every file has its checksum there, which is looked at before the file is used: a byte that a disk flipped would give
+other persons without a word.
 """
 
 from __future__ import annotations

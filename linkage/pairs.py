@@ -75,7 +75,7 @@ def _score_part(
     query = how.scorer.sql(rows, least_weight=least_weight, staged=len(pairs) > FEW)
     con.execute(f"CREATE OR REPLACE TEMP TABLE scored AS {query}")
     con.unregister("both_sides")
-    with _their_mentions(con, mentions):
+    with _their_mentions(con, mentions, how.guard):
         judge(con, "scored", how.model, how.guard, into="judged", no_families=how.no_families)
         edges = con.sql(f"SELECT *, {how.decide_sql} AS decision FROM judged").to_arrow_table()
     con.execute("DROP TABLE scored; DROP TABLE judged")
@@ -89,18 +89,18 @@ def own_evidence(
     con.register("scored_edge", edges)
     con.execute("CREATE OR REPLACE TEMP TABLE scored AS SELECT * EXCLUDE (stated) FROM scored_edge")
     con.unregister("scored_edge")
-    with _their_mentions(con, mentions):
-        facts = with_facts(con, "scored", how.model, how.guard, no_families=how.no_families)
+    with _their_mentions(con, mentions, how.guard):
+        facts = with_facts("scored", how.model, how.guard, no_families=how.no_families)
         own: npt.NDArray[np.float64] = con.sql(f"SELECT own::DOUBLE AS own FROM ({facts})").fetchnumpy()["own"]
     con.execute("DROP TABLE scored")
     return own
 
 
 @contextmanager
-def _their_mentions(con: duckdb.DuckDBPyConnection, mentions: Mentions) -> Iterator[None]:
-    """The view `mention` of the pairs in the table `scored`."""
-    ends = con.sql("SELECT DISTINCT unnest([id_l, id_r]) AS id FROM scored ORDER BY id").fetchnumpy()["id"]
-    mention = mentions.take(np.asarray(ends, np.int32))
+def _their_mentions(con: duckdb.DuckDBPyConnection, mentions: Mentions, guard: Guard) -> Iterator[None]:
+    """The view `mention` of the pairs in the table `scored`, with the columns that the guard reads."""
+    ends = con.execute("SELECT DISTINCT unnest([id_l, id_r]) AS id FROM scored ORDER BY id").fetchnumpy()["id"]
+    mention = mentions.take(np.asarray(ends, np.int32), guard.columns)
     con.register("scored_mention", mention.append_column("id", pa.array(ends, pa.int32())))
     con.execute("CREATE OR REPLACE TEMP VIEW mention AS FROM scored_mention")
     yield

@@ -83,8 +83,8 @@ def read_people(
 ) -> list[str]:
     """Makes the table `people` in the common columns from a Parquet or CSV file; returns the columns that were missing.
 
-    Beside the common columns it has `_content`, a hash of all of them but record_id. Where `only` some records (by their
-    record_id) are wanted, no other is read.
+    Beside the common columns it has `_content`, a hash of all of them but record_id. Where `only` some records (by
+    their record_id) are wanted, no other is read.
 
     Raises:
         LinkageError: The file cannot be read, or record_id is missing, empty or not unique.

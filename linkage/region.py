@@ -80,6 +80,7 @@ class Region:
         self.con.execute(
             """ALTER TABLE edge ADD COLUMN IF NOT EXISTS judged BOOLEAN;
             ALTER TABLE edge ADD COLUMN IF NOT EXISTS held VARCHAR;
+            ALTER TABLE edge ADD COLUMN IF NOT EXISTS unjudged VARCHAR;
             UPDATE edge SET decision = 'link', held = NULL WHERE held IS NOT NULL"""
         )
 
@@ -87,14 +88,11 @@ class Region:
         """Makes `cluster`; a component is complete before: a veto between two of it must be known though no key
         brought them together."""
         con, how = self.con, self.how
-        place_judgements(con, judgements)
-        con.execute("DELETE FROM judged_pair WHERE NOT (id_l IN (FROM inside) OR id_r IN (FROM inside))")
         con.execute("CREATE OR REPLACE TEMP TABLE spare AS FROM edge WHERE NOT blocked AND judged IS NULL")
-        con.execute("CREATE OR REPLACE TEMP TABLE judged_before AS FROM edge WHERE judged IS NOT NULL")
-        con.execute("DELETE FROM edge WHERE NOT blocked OR judged IS NOT NULL")
-        self._add("SELECT id_l, id_r FROM judged_before WHERE blocked", blocked=True, least_weight=how.review_weight)
-        self._add("SELECT id_l, id_r FROM judged_pair", blocked=False)
-        apply_judgements(con)
+        if judgements.num_rows or self.index.judgements.num_rows:
+            self._judge(judgements)
+        else:
+            con.execute("DELETE FROM edge WHERE NOT blocked")
         component_table(con)
         self._add(
             f"""SELECT l.id AS id_l, r.id AS id_r
@@ -103,6 +101,18 @@ class Region:
             blocked=False,
         )
         cluster_table(con, most=how.most_records, prior=how.scorer.prior)
+
+    def _judge(self, judgements: pa.Table) -> None:
+        """Scores again what was judged before, and decides the pairs as they are judged now."""
+        con = self.con
+        place_judgements(con, judgements)
+        con.execute("DELETE FROM judged_pair WHERE NOT (id_l IN (FROM inside) OR id_r IN (FROM inside))")
+        con.execute("CREATE OR REPLACE TEMP TABLE judged_before AS FROM edge WHERE judged IS NOT NULL")
+        con.execute("DELETE FROM edge WHERE NOT blocked OR judged IS NOT NULL")
+        before = "SELECT id_l, id_r FROM judged_before WHERE blocked"
+        self._add(before, blocked=True, least_weight=self.how.review_weight)
+        self._add("SELECT id_l, id_r FROM judged_pair", blocked=False)
+        apply_judgements(con)
 
     def _add(self, pairs: str, *, blocked: bool, least_weight: float | None = None) -> None:
         """Adds the pairs of a query that are no edges yet; what was scored before is taken from `spare`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,8 @@ class Compared:
     name: str
     level: str
     """Which level a pair reaches: its gamma."""
+    plain_level: str
+    """The same as the model has it: longer to work out, shorter to plan."""
     weights: dict[str, str]
     """What `gamma_<name>` adds to the weight, by column."""
     most: str
@@ -58,15 +61,20 @@ class Scorer:
 
         Gives id_l, id_r, weight (log2 odds), probability, and of every comparison its level gamma_* (-1 not known) and
         weight mw_*; mw_tf_adj_* is what the frequency of a name adds. Pairs below `least_weight` are left out, unless
-        the agency itself states them; if `staged`, these are not compared to the end, which pays for many pairs.
+        the agency itself states them; if `staged`, these are not compared to the end, which pays for many pairs. Of few
+        the query is shorter: to plan it takes longer than to run it.
         """
         columns = {name: sql for compared in self.comparisons for name, sql in compared.weights.items()}
         weights = ", ".join(
             ", ".join([f"gamma_{c.name}", *(f"{sql} AS {name}" for name, sql in c.weights.items())])
             for c in self.comparisons
         )
-        staged = staged and least_weight is not None
-        levels = self._levels_within_reach(both, least_weight or 0.0) if staged else self._levels(both)
+        if not staged:
+            levels = self._levels(both, {c.name: c.plain_level for c in self.comparisons})
+        elif least_weight is None:
+            levels = self._levels(both, {c.name: c.level for c in self.comparisons})
+        else:
+            levels = self._levels_within_reach(both, least_weight)
         enough = "" if least_weight is None else f"WHERE stated OR weight >= {least_weight!r}"
         return (
             "SELECT * EXCLUDE (stated), 1 / (1 + pow(2::DOUBLE, -weight)) AS probability FROM ("
@@ -74,8 +82,8 @@ class Scorer:
             f"SELECT id_l, id_r, stated, {weights} FROM ({levels}))) {enough}"
         )
 
-    def _levels(self, both: str) -> str:
-        return f"SELECT *, {', '.join(f'{c.level} AS gamma_{c.name}' for c in self.comparisons)} FROM {both}"
+    def _levels(self, both: str, levels: Mapping[str, str]) -> str:
+        return f"SELECT *, {', '.join(f'{sql} AS gamma_{name}' for name, sql in levels.items())} FROM {both}"
 
     def _levels_within_reach(self, both: str, least_weight: float) -> str:
         """The levels, the cheap ones first; the rest is not looked at where even the best could not lift a pair to the
@@ -100,21 +108,25 @@ def scorer_of(model: dict[str, Any], *, prior: float) -> Scorer:
 
 def _compared(comparison: dict[str, Any]) -> Compared:
     name, levels = comparison["output_column_name"], _levels(comparison)
-    cases = [
-        f"ELSE {gamma}" if level["sql_condition"] == "ELSE" else f"WHEN {cheaper(level['sql_condition'])} THEN {gamma}"
-        for gamma, level in levels
-    ]
+    plain = _level_of([(gamma, level["sql_condition"]) for gamma, level in levels])
+    bounded = _level_of([(gamma, cheaper(level["sql_condition"])) for gamma, level in levels])
     adds = {f"mw_{name}": {gamma: f"{_log_ratio(level)!r}" for gamma, level in levels}}
     if _frequencies(comparison):
         adds[f"mw_tf_adj_{name}"] = _rarity(comparison)
     each = [" + ".join(column[gamma] for column in adds.values()) for gamma, _ in levels]
     return Compared(
         name=name,
-        level=f"(CASE {' '.join(cases)} END)::INTEGER",
+        level=bounded,
+        plain_level=plain,
         weights={column: _case(name, weights) for column, weights in adds.items()},
         most=f"greatest({', '.join(sorted(set(each)))})" if len(adds) > 1 else repr(max(map(float, each))),
-        cost=len(_COSTLY.findall(" ".join(cases))),
+        cost=len(_COSTLY.findall(bounded)),
     )
+
+
+def _level_of(conditions: list[tuple[int, str]]) -> str:
+    cases = [f"ELSE {gamma}" if sql == "ELSE" else f"WHEN {sql} THEN {gamma}" for gamma, sql in conditions]
+    return f"(CASE {' '.join(cases)} END)::INTEGER"
 
 
 def both_sides(left: pa.Table, right: pa.Table, **ids: npt.NDArray[np.int32]) -> pa.Table:
