@@ -20,6 +20,9 @@ Key = tuple[str | None, ...]
 """The value of each dimension; None is the total over it."""
 MOST_COMBINATIONS = 20_000
 _WHOLE = 1e-6
+_LONGEST = 120
+"""Seconds for one program; most take some milliseconds."""
+_OUT_OF_TIME = 1
 
 
 class NotProtectable(Exception):
@@ -219,14 +222,12 @@ class _Search:
         """The smallest (-1) or largest (+1) count a cell can have, as things are hidden now, or with all hidden."""
         low, high = self._bounds(all_hidden=all_hidden)
         high[row] = min(high[row], most)
-        cost = -sign * self.problem.matrix[row].toarray()[0]
-        found = milp(cost, constraints=LinearConstraint(self.problem.matrix, low, high), bounds=Bounds(0, np.inf),
-                     integrality=np.ones(len(cost)))  # fmt: skip
-        if found.x is None:
+        found = _fit(self.problem.matrix, -sign * self.problem.matrix[row].toarray()[0], low, high)
+        if found is None:
             raise NotProtectable
         if not all_hidden:
-            self._note(found.x)
-        return float(np.round(self.problem.matrix[row] @ np.round(found.x))[0])
+            self._note(found)
+        return float(np.round(self.problem.matrix[row] @ found)[0])
 
     def _bounds(self, *, all_hidden: bool = False) -> tuple[np.ndarray, np.ndarray]:
         low = np.array([row.low for row in self.problem.rows], float)
@@ -238,6 +239,8 @@ class _Search:
 
     def _move(self, row: int, to: float) -> bool:
         """Hides the cells that must move along so that a cell could have this count, at the least cost; or says no."""
+        if to < 1:  # zeros are shown, so a hidden cell is none
+            return False
         problem = self.problem
         shown = [n for n, r in enumerate(problem.rows) if r.earlier is None and r.key not in self.hidden]
         low, high = self._bounds()
@@ -248,17 +251,14 @@ class _Search:
                        hstack([problem.matrix[shown], csr_matrix((len(shown), 2 * len(shown)))])])  # fmt: skip
         costs = np.array([self._cost(problem.rows[n].key) for n in shown])
         cost = np.concatenate([np.zeros(problem.matrix.shape[1]), costs, costs])
-        found = milp(
-            cost, bounds=Bounds(0, np.inf), integrality=np.ones(len(cost)),
-            options={"time_limit": 20, "mip_rel_gap": 0.1},
-            constraints=LinearConstraint(rows, [*low, *np.ones(len(shown))], [*high, *np.full(len(shown), np.inf)]),
-        )  # fmt: skip
-        if found.x is None:
+        low, high = np.append(low, np.ones(len(shown))), np.append(high, np.full(len(shown), np.inf))
+        found = _fit(rows, cost, low, high, gap=0.1)
+        if found is None:
             return False
-        counts = np.round(problem.matrix @ np.round(found.x[: problem.matrix.shape[1]]))
-        moved = [n for n in shown if abs(counts[n] - problem.counts[problem.rows[n].key]) > _WHOLE]
-        self.hidden |= {problem.rows[n].key for n in moved}
-        self._note(found.x[: problem.matrix.shape[1]])
+        unknowns = found[: problem.matrix.shape[1]]
+        counts = problem.matrix @ unknowns
+        self.hidden |= {r.key for n in shown if abs(counts[n] - problem.counts[(r := problem.rows[n]).key]) > _WHOLE}
+        self._note(unknowns)
         return True
 
     def _cost(self, key: Key) -> float:
@@ -266,7 +266,27 @@ class _Search:
         return (1 + math.log2(1 + self.problem.counts[key])) * (1 + key.count(None))
 
     def _note(self, unknowns: np.ndarray) -> None:
-        """What fits what is known widens the range of every cell; it still fits when more is hidden."""
-        for number, count in enumerate(np.round(self.problem.matrix @ np.round(unknowns))):
-            low, high = self.ranges.get(number, (count, count))
-            self.ranges[number] = (min(low, count), max(high, count))
+        """What fits all that is known widens the range of every cell; it still fits when more is hidden."""
+        low, high = self._bounds()
+        counts = self.problem.matrix @ unknowns
+        assert (unknowns >= 0).all() and (counts > low - _WHOLE).all() and (counts < high + _WHOLE).all()
+        for number, told in enumerate(counts):
+            least, most = self.ranges.get(number, (told, told))
+            self.ranges[number] = (min(least, told), max(most, told))
+
+
+def _fit(
+    matrix: csr_matrix, cost: np.ndarray, low: np.ndarray, high: np.ndarray, *, gap: float = 0.0
+) -> np.ndarray | None:
+    """Whole numbers, none below zero, within the bounds of every row, at the least cost; None where there are none.
+
+    Raises:
+        TooLarge: They are not found in time.
+    """
+    found = milp(
+        cost, constraints=LinearConstraint(matrix, low, high), bounds=Bounds(0, np.inf),
+        integrality=np.ones(len(cost)), options={"time_limit": _LONGEST, "mip_rel_gap": gap},
+    )  # fmt: skip
+    if found.x is None and found.status == _OUT_OF_TIME:
+        raise TooLarge
+    return None if found.x is None else np.asarray(np.round(found.x))

@@ -59,6 +59,12 @@ def test_what_was_shown_before_is_not_hidden_now_in_vain() -> None:
         hidden(grid, before=(before,))
 
 
+def test_two_cells_of_a_total_that_is_known_are_refused_where_it_leaves_them_too_little_room() -> None:
+    by_a = Earlier(("a",), {("x",): 11, ("y",): 60, (None,): 71})
+    with pytest.raises(NotProtectable):
+        hidden({("x", "1"): 7, ("x", "2"): 4, ("y", "1"): 30, ("y", "2"): 30}, before=(by_a,))
+
+
 def test_what_changed_since_tells_nothing_of_today() -> None:
     grid = {("x", "1"): 4, ("x", "2"): 30, ("y", "1"): 30, ("y", "2"): 30}
     everything = frozenset(grid)
