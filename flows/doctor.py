@@ -23,6 +23,7 @@ from flows.timetable import cadence_of
 from mappings.load import Agency
 from record.snapshot import current_snapshot, verify
 from standard.errors import DeclarationError, ExchangeError
+from store.encryption_home import unlock
 from store.home import Home
 from store.ledger import run
 
@@ -59,6 +60,7 @@ def examine(home: Home, *, now: datetime, sources: bool = True) -> Iterator[Sign
     settings = load_settings(home)
     yield _look("ledger", settings.ledger.url if settings.ledger else "ledger.db", lambda: _ledger(home, settings))
     yield _look("record", "snapshot in force", lambda: _record(home))
+    yield _look("encryption", settings.encryption, lambda: _encryption(home))
     if settings.publish_to and sources:
         yield _reach(Source(database=settings.publish_to), home, "publish_to")
     yield from _agencies(home, settings, now=now, sources=sources)
@@ -129,6 +131,15 @@ def _record(home: Home) -> str:
         return "nothing was published yet"
     verify(snapshot)
     return f"{snapshot.snapshot_id}: {len(snapshot.manifest['tables'])} tables are as they were published"
+
+
+def _encryption(home: Home) -> str:
+    """Every data key opens by the master key."""
+    keys = unlock(home)
+    if keys is None:
+        return "what rests in the home lies in clear; keep it on an encrypted disk"
+    opened = [keys.key(key.key_id) for key in keys.all()]
+    return f"{len(opened)} data keys open, {len(keys.destroyed())} were destroyed"
 
 
 def _reach(source: Source, home: Home, about: str) -> Sign:

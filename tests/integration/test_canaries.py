@@ -17,7 +17,7 @@ import yaml
 
 from store.home import Home
 from tests.canaries import COURT, FILES, PERSONAL, found_in, headless, new_columns, students
-from tests.encrypted import encrypt_home, files_below
+from tests.encrypted_home import encrypt_home, files_below
 from tests.exchange import small_exchange
 from tests.servers import PostgresServer, SftpServer
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from encrypted import encrypt_home, files_below
-from exchange import MONDAY, PARTIES, TUESDAY, SmallExchange, small_exchange
 
 from demo.governed import Term, govern, sign_all
 from flows.destruction import certify, destroy
@@ -23,13 +22,15 @@ from store.audit_check import check_log
 from store.encryption import is_encrypted
 from store.encryption_home import open_to_read
 from store.home import ENCRYPTED, Home, open_home
+from tests.encrypted_home import encrypt_home, files_below
+from tests.exchange import MONDAY, PARTIES, TUESDAY, SmallExchange, small_exchange
 
 TERM = Term(date(2026, 7, 1), date(2026, 12, 31))
 AFTER = datetime(2027, 1, 15, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def after_a_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def after_a_night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A governed, encrypted exchange after two nights, to be copied by each test."""
     folder = tmp_path_factory.mktemp("governed")
     made = small_exchange(folder)
@@ -43,7 +44,8 @@ def after_a_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert run_night(made.home, now=MONDAY).failures == ()
     made.record(("P4", "INGA", "AALTONEN", "2012-12-01", "2026-09-08 10:00:00"))
     assert run_night(made.home, now=TUESDAY).failures == ()
-    return folder
+    yield folder
+    ENCRYPTED.clear()
 
 
 @pytest.fixture
