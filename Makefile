@@ -40,7 +40,7 @@ county: .venv/.dev  ## Run a county folder (COUNTY=...) against its truth
 	$(BIN)/python -m demo.reference_county $(COUNTY) $(if $(DAYS),--days $(DAYS))
 
 hostile: .venv/.dev  ## Take in all hostile files (some minutes; make test takes a sample)
-	KITH_HOSTILE=1 $(BIN)/python -m pytest tests/hostile
+	KITH_HOSTILE=1 $(BIN)/python -m pytest tests/hostile tests/integration/test_sftp_hostile_server.py tests/integration/test_sftp_trust.py
 
 bench: .venv/.dev  ## Measure the figures of benchmarks/README.md
 	$(BIN)/python -m benchmarks
