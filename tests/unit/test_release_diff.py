@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 from governed import CLASSES, DAY, END, START, small_governance
@@ -16,6 +17,7 @@ from record.publish import publish
 from releases.causes import CAUSES
 from releases.diff import Change, diff_releases
 from releases.index import forget, forget_agencies, kept_release
+from releases.reader import open_release
 from releases.release import make_release
 from standard.errors import AccountError, DeclarationError
 from standard.sensitivity import Sensitivity
@@ -211,6 +213,50 @@ def test_all_causes_together_sum_to_every_difference(tmp_path: Path) -> None:
     assert {("behavior", "bullying", 1, 0), ("behavior", "fighting", 0, 1)} <= {
         (c.column, c.code, c.plus, c.minus) for c in changes if c.cause == "re-mapped"
     }
+
+
+def shake(at: Exchange, random: Random) -> None:
+    """Changes the county at random: rows come, go and change, by new extracts or old ones; persons merge and part."""
+    for number, pupil in enumerate(random.sample(PUPILS, 5)):
+        extract = f"x-{at.made}-{number}"
+        at.county.extracts[extract] = ("school", "students", DUE + timedelta(random.randrange(-30, 60)))
+        given = {"row_id": f"{extract}-{pupil}", "status": random.choice(["open", "closed", None])}
+        at.county.rows["enrollment"].append(_enrolled(pupil, extract, **given))
+        row = random.choice(at.county.rows["enrollment"])
+        row.update(
+            status=random.choice(["open", "closed", "suspended", None]), extract_id=random.choice([extract, "x-school"])
+        )
+        at.county.rows["enrollment"].remove(random.choice(at.county.rows["enrollment"]))
+        at.county.who[ref(pupil)] = random.choice(["P1", "P2", pupil.upper()])
+        random.choice(at.county.rows["discipline"])["behavior"] = random.choice(["fighting", "bullying"])
+    random.choice([consent, sealed, remapped])(at)
+
+
+def counted(at: Exchange, release_id: str) -> dict[tuple[str, str, str], int]:
+    """Every number of a release, counted from what the recipient has."""
+    given = open_release(at.home.root / "releases" / "university" / release_id, today=DAY)
+    found: dict[tuple[str, str, str], int] = {}
+    for name in given.tables():
+        frame = given.table(name).to_pandas()
+        found[name, "", ""] = len(frame)
+        for column in {"status", "agency_id", "behavior", "event_type", "code", "agency", "how"} & set(frame.columns):
+            found |= {(name, column, str(code)): int(n) for code, n in frame[column].value_counts().items()}
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_changes_the_numbers_are_those_of_the_releases_and_the_causes_sum(tmp_path: Path, seed: int) -> None:
+    at, random = Exchange(tmp_path), Random(seed)
+    old = at.give()
+    shake(at, random)
+    new_ = at.give()
+    changes = at.diff(old, new_)
+    before, after = counted(at, old), counted(at, new_)
+    told = {(c.table, c.column, c.code): (c.before, c.after) for c in changes}
+    differ = {key for key in before.keys() | after.keys() if before.get(key, 0) != after.get(key, 0)}
+    assert differ and differ <= told.keys()
+    assert told == {key: (before.get(key, 0), after.get(key, 0)) for key in told}
+    assert sums_hold(changes) and {change.cause for change in changes} <= set(EACH)
 
 
 def test_between_a_release_and_the_same_again_nothing_changed(tmp_path: Path) -> None:
