@@ -68,8 +68,11 @@ class Intent:
 
 
 def operator() -> str:
-    """The account that runs this process."""
-    return getpass.getuser()
+    """The account that runs this process; in a container without names its number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def append(home: Home, event: Event) -> Entry:

@@ -22,7 +22,7 @@ from governance.rules import legal_bases
 from governance.signatures import sign as sign_file
 from standard.errors import DeclarationError, ExchangeError
 from standard.sensitivity import Sensitivity
-from store.audit_log import Event, intent
+from store.audit_log import Event, intent, operator
 from store.home import Home, written_whole
 
 app = typer.Typer(help="What the parties have agreed, and whether it is in force.", no_args_is_help=True)
@@ -174,7 +174,9 @@ def sign(
     if filed is None:
         raise unknown_agreement(agreement, at.governance)
     passphrase = typer.prompt("passphrase", hide_input=True, err=True).encode() if ask_passphrase else None
-    with intent(at.home, Event("agreement.sign", agreement, officer, role="officer", agreement=agreement)) as going:
+    known = at.governance.parties.party_of(officer) is not None
+    who, role = (officer, "officer") if known else (operator(), "operator")
+    with intent(at.home, Event("agreement.sign", agreement, who, role=role, agreement=agreement)) as going:
         signed = sign_file(
             filed.path, at.governance.parties, officer=officer, key=key, passphrase=passphrase, today=at.day
         )

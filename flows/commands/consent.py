@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -22,10 +23,12 @@ from governance.rules import legal_bases
 from record.reader import open_record
 from record.snapshot import current_snapshot
 from standard.sensitivity import Sensitivity
-from store.audit_log import Event, Intent, intent
+from store.audit_log import Event, Intent, intent, operator
 from store.home import Home, connect
 from store.ledger import Ledger
 from store.registers import consent_record, override_record, override_review
+
+_ID = re.compile(r"[0-9a-f]{16}")
 
 app = typer.Typer(help="Consents to sharing, as the exchange wrote them down.", no_args_is_help=True)
 override_app = typer.Typer(
@@ -48,8 +51,14 @@ class Opened:
     ledger: Ledger
 
     def logged(self, action: str, what: str, by: str, *, reason: str = "") -> AbstractContextManager[Intent]:
-        """Writes to the audit log what an officer is about to do, and after the body what became of it."""
-        return intent(self.at.home, Event(action, what, by, role="officer", reason=reason))
+        """Writes to the audit log what an officer is about to do, and after the body what became of it.
+
+        What was typed and is no id of ours does not stand there: it may be anything.
+        """
+        known = self.at.governance.parties.party_of(by) is not None
+        who, role = (by, "officer") if known else (operator(), "operator")
+        named = what if what in ("consent", "override") or _ID.fullmatch(what) else "no id"
+        return intent(self.at.home, Event(action, named, who, role=role, reason=reason))
 
 
 @contextmanager

@@ -144,3 +144,14 @@ def test_a_log_that_was_touched_is_told_with_its_line_and_ends_with_status_11(ho
     assert status == 11
     assert faults[0]["code"] == "altered" and faults[0]["where"].startswith(str(path))
     assert kith("audit", "verify")[0] == 0
+
+
+def test_what_was_typed_and_is_no_id_does_not_stand_in_the_log(home: World, kith: Kith) -> None:
+    assert kith("consent", "withdraw", "Ana Ode", "--on", "2026-03-01", "--by", "Ben Ulm")[0] == 3
+    last = json.loads(kith("audit", "list", "--limit", "1", "--json")[1])[0]
+    assert (last["action"], last["object"], last["decision"], last["reason"]) == (
+        "consent.withdraw", "no id", "failed", "DeclarationError",
+    )  # fmt: skip
+    assert last["role"] == "operator"
+    logged = "".join(path.read_text("utf-8") for path in home.home.audit.glob("*.jsonl"))
+    assert "Ana" not in logged and "Ulm" not in logged
