@@ -256,13 +256,14 @@ def _write_table(con: duckdb.DuckDBPyConnection, query: str, path: Path) -> dict
 
 
 def _write_withheld(con: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Writes which rows are withheld and why: opaque ids only, of a mention the hash of its reference."""
+    """Writes which rows are withheld and why (the table `withheld_row`): opaque ids, a mention as a hash."""
     rows = [
-        f'SELECT {"md5(person_ref)" if name == "person" else "row_id"} AS "row", withheld AS reason'
-        f" FROM judged.{quoted(name)} WHERE withheld IS NOT NULL"
+        f'SELECT {literal(name)} AS entity, {"md5(person_ref)" if name == "person" else "row_id"} AS "row",'
+        f" withheld AS reason FROM judged.{quoted(name)} WHERE withheld IS NOT NULL"
         for name in all_entities()
     ]
-    con.execute(f"COPY ({' UNION ALL '.join(rows)} ORDER BY ALL) TO {literal(path)} (FORMAT parquet, COMPRESSION zstd)")
+    con.execute(f"CREATE TEMP TABLE withheld_row AS {' UNION ALL '.join(rows)}")
+    con.execute(f'COPY (SELECT "row", reason FROM withheld_row ORDER BY ALL) TO {literal(path)} ({COMPACT})')
 
 
 def _count_withheld(con: duckdb.DuckDBPyConnection, written: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,18 +271,16 @@ def _count_withheld(con: duckdb.DuckDBPyConnection, written: Mapping[str, Any]) 
     withheld: dict[str, dict[str, int]] = {}
     in_force: dict[str, int] = {}
     values: dict[str, int] = {}
+    by_reason = con.execute("SELECT entity, reason, count(*) FROM withheld_row GROUP BY ALL ORDER BY ALL").fetchall()
+    for name, reason, rows in by_reason:
+        withheld.setdefault(name, {})[reason] = rows
     for name, entity in all_entities().items():
         here = quoted(name)
-        by_reason = con.execute(f"SELECT withheld, count(*) FROM judged.{here} GROUP BY 1 ORDER BY 1").fetchall()
-        reasons = {reason: rows for reason, rows in by_reason if reason is not None}
-        published = sum(rows for reason, rows in by_reason if reason is None)
+        visible = f"SELECT count(*) FROM judged.{here} WHERE withheld IS NULL"
+        published = written[name]["rows"] if name in entity_tables() else only_row(con, visible)[0]
         query = f"SELECT count(*), count(DISTINCT row_id) FROM in_force.{here}"
         in_force[name], distinct = only_row(con, query)
-        _require_rows(name, in_force[name], distinct, published + sum(reasons.values()))
-        if name in entity_tables():
-            _require_rows(name, published, published, written[name]["rows"])
-        if reasons:
-            withheld[name] = reasons
+        _require_rows(name, in_force[name], distinct, published + sum(withheld.get(name, {}).values()))
         for column in hidden_columns(entity):
             query = f"SELECT count({quoted(column)}) FROM judged.{here} WHERE withheld IS NULL"
             values[f"{name}.{column}"] = only_row(con, query)[0]
