@@ -17,7 +17,7 @@ import duckdb
 
 from governance.apply import log_refusals
 from governance.decide import Terms, terms_of
-from governance.disclosures import DisclosureHead, record_disclosures
+from governance.disclosures import DisclosureHead, record_disclosures, recorded
 from governance.load import Governance
 from governance.policies import Policy, load_policy, policies_folder
 from governance.subjects import Registers, attach_subjects, read_registers
@@ -184,7 +184,7 @@ def _order(
         )  # fmt: skip
     order = Order(
         home, ledger, governance, terms_of(governance, policy), open_record(home),
-        recipient_keys(home, policy.recipient, may_make=not kept_releases(home)),
+        recipient_keys(home, policy.recipient, may_make=not (kept_releases(home) or recorded(home))),
         release_before(home, policy.recipient, policy.policy),
         (into or home.root / "releases" / policy.recipient).expanduser().resolve(), format_, at, day,
     )  # fmt: skip
