@@ -1,4 +1,4 @@
-"""Ask the questions of the catalogue: `kith measure list`, `show`, `run`."""
+"""Ask the questions of the catalogue: `kith measure list`, `show`, `check`, `run`."""
 
 from __future__ import annotations
 
@@ -69,6 +69,26 @@ def _windows(measure: Measure) -> list[str]:
     named = (("before", measure.before), ("window", measure.window))
     told = [(name, "any before" if w.from_ is None else str(w.from_), w.to) for name, w in named if w is not None]
     return [f"{name:<11} day {first} to {last} from {measure.index.event}" for name, first, last in told]
+
+
+@app.command()
+def check(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[FOLDER]", help="A catalogue of one's own; the project's without it.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a catalogue: the first measure that cannot be asked, with file and line.
+
+    \b
+    Example: kith measure check my_catalogue
+    """
+    from releases.measures.check import check_catalogue
+    from releases.measures.declarations import CATALOGUE, Catalogue
+
+    among = Catalogue(folder or CATALOGUE)
+    check_catalogue(among)
+    answer(sorted(among.measures), text=f"{len(among.measures)} measures can be asked", as_json=as_json)
 
 
 @app.command()

@@ -18,7 +18,7 @@ from record_rows import ANA, ANA_CLIENT, ANA_COURT, COUNTY, inputs_of, new_home
 from flows.cli import app
 from flows.terminal import run_command_line
 from record.publish import publish
-from releases.measures.declarations import catalogue
+from releases.measures.declarations import CATALOGUE, catalogue
 
 Kith = Callable[..., tuple[int, str]]
 SETTINGS = "exchange: county\ngovernance: off\n"
@@ -85,6 +85,14 @@ def test_every_measure_is_listed_and_shown_with_its_definition(kith: Kith) -> No
         for told in (measure.question, measure.definition.source, measure.definition.ours, measure.missing):
             assert told in text, name
         assert "needs" in text
+
+
+def test_the_catalogue_is_checked_and_one_of_ones_own_too(tmp_path: Path, kith: Kith) -> None:
+    assert kith("measure", "check") == (0, f"{len(catalogue().measures)} measures can be asked\n")
+    for name in ("_events.yaml", "reentry_cfsr2.yaml"):
+        (tmp_path / name).write_text((CATALOGUE / name).read_text("utf-8").replace("'reunified'", "went_home"), "utf-8")
+    status, text = kith("measure", "check", tmp_path)
+    assert status == 3 and "reentry_cfsr2.yaml" in text
 
 
 def test_what_cannot_be_asked_says_why(places: tuple[Path, Path], kith: Kith) -> None:

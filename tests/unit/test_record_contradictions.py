@@ -12,7 +12,10 @@ from record_rows import AS_OF, Row, add_order, inputs_of, new_home
 from record.contradictions import contradictions, count_contradictions, find_contradictions
 from record.publish import publish
 from record.reader import Record, open_record
+from record.report import write_report
 from standard.errors import DeclarationError
+from store.home import Home
+from store.ledger import open_ledger
 
 SCHOOL, OTHER_SCHOOL, CARE, COURT = "school/students/1", "hills/pupils/9", "care/clients/7", "court/party/P1"
 ONE = dict.fromkeys((SCHOOL, OTHER_SCHOOL, CARE, COURT), "ONE")
@@ -184,3 +187,16 @@ def test_every_kind_says_what_is_contradicted_what_is_tolerated_and_when() -> No
 def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DeclarationError, match="no contradiction 'age'"):
         find_contradictions(published(tmp_path).snapshot, ["age"], temp=tmp_path / "home")
+
+
+def test_the_page_of_a_run_tells_counts_only(tmp_path: Path) -> None:
+    record = published(tmp_path, person_demographic=[born(SCHOOL, date(2012, 3, 4)), born(CARE, date(2010, 7, 19))])
+    ledger = open_ledger(tmp_path / "home" / "ledger.db")
+    page = write_report(Home(tmp_path / "home"), ledger, run_id="run-1", late={}, names={}).read_text("utf-8")
+    ledger.close()
+    section = page[page.index('<section id="contradictions">') :]
+    section = section[: section.index("</section>")]
+    (line,) = (line for line in section.splitlines() if "birth date" in line)
+    assert '<td class="n">1</td><td class="n">1</td>' in line
+    persons = [*ONE, "ONE", "2012", "2010", record.table("person_demographic").to_arrow()["row_id"][0].as_py()]
+    assert [value for value in persons if value in section] == []
