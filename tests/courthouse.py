@@ -226,3 +226,17 @@ def _content(path: Path) -> str:
         with duckdb.connect() as con:
             return "\n".join(map(str, con.execute(f"SELECT * FROM read_parquet('{path}')").fetchall()))
     return path.read_bytes().decode("utf-8", "replace")
+
+
+def published(record: Record) -> list[str]:
+    """The tables in which anything of the sealed child, case or contact stands."""
+    told = ("Zorabel", "Quenniston", "24-JV-118", "24 JV 118")
+    keys = ("/C1", "/c1", "/0c1", "/C-1", "/C9", "/P1", "/71", "/78", "/79", "/501", "/777", "state_police/contacts/55")
+    found = []
+    with duckdb.connect() as con:
+        for path in sorted(record.snapshot.folder.glob("*.parquet")):
+            rows = con.execute(f"SELECT * FROM '{path}'").fetchall()
+            cells = [cell for row in rows for cell in row if isinstance(cell, str)]
+            if any(word in cell for cell in cells for word in told) or any(c.endswith(k) for c in cells for k in keys):
+                found.append(path.stem)
+    return found

@@ -7,30 +7,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
 import sqlalchemy as sa
 
 import flows.sealing
-from demo.governed import write_parties
 from expectations.past_states import write_state_as_of
 from expectations.quarantine import list_quarantine
-from expectations.retry import release_row
 from flows.cli import app
 from flows.remap import remap_agency
 from flows.settings import load_settings
 from flows.terminal import run_command_line
-from governance.parties import read_parties
 from governance.retractions import acknowledge, notices
-from governance.sealing import Kind, NewOrder, add_order, approve_order, lift_order
+from governance.sealing import Kind
 from governance.sealing_export import export_seals, import_seals
 from governance.sealing_proof import Proof, prove
 from governance.subjects import read_registers
 from linkage.review import queue
-from record.reader import Record, open_record
-from standard.errors import DeclarationError, ExtractError
+from record.reader import open_record
+from standard.errors import DeclarationError
+from store.accounts import require_sums_hold
 from store.ledger import extract, judgement, now, order_
 from store.registers import retraction, seal_mark, seal_order
 from store.seal_index import read_index
@@ -47,6 +44,7 @@ from tests.courthouse import (
     bytes_with,
     copied,
     courthouse,
+    published,
 )
 from tests.exchange import MONDAY
 
@@ -96,7 +94,9 @@ WAYS = (
     Way("a row that was deleted and comes again", "contacts", (f"501,{CHILD},2026-02-14,26-9901",), 6),
     Way("the person of the case alone", "parties", ("P1,Zorabel,Quenniston,2010-01-30",), 5),
 )
-"""Beside these, the tests below go the ways that are no file: 27 in all."""
+"""The tests below go twelve ways more that are no file: quarantine and its release, a remap, past states, decisions,
+mentions that are linked, the review queue, a judgement, a kill half way with what it left, a restored backup, feeds
+back, earlier snapshots, and what commands tell."""
 
 
 def send(house: Courthouse, *, but: tuple[str, ...] = ()) -> None:
@@ -104,20 +104,6 @@ def send(house: Courthouse, *, but: tuple[str, ...] = ()) -> None:
         if way.name not in but:
             text = "\n".join([HEADS[way.feed].partition("\n")[0], *way.rows, ""])
             house.put(way.feed, text, day=MONDAY.date() + timedelta(days=way.days), more=f"_{number}")
-
-
-def published(record: Record) -> list[str]:
-    """The tables in which anything of the sealed child, case or contact stands."""
-    told = ("Zorabel", "Quenniston", "24-JV-118", "24 JV 118", "26-9901|501")
-    keys = ("/C1", "/c1", "/0c1", "/C-1", "/C9", "/P1", "/71", "/78", "/79", "/501", "/777", "state_police/contacts/55")
-    found = []
-    with duckdb.connect() as con:
-        for path in sorted(record.snapshot.folder.glob("*.parquet")):
-            rows = con.execute(f"SELECT * FROM '{path}'").fetchall()
-            cells = [cell for row in rows for cell in row if isinstance(cell, str)]
-            if any(word in cell for cell in cells for word in told) or any(c.endswith(k) for c in cells for k in keys):
-                found.append(path.stem)
-    return found
 
 
 def test_a_sealed_case_is_out_of_the_record_and_of_all_earlier_snapshots(sealed: Courthouse) -> None:
@@ -173,23 +159,9 @@ def test_a_remap_brings_nothing_back_and_keeps_the_accounts(sealed: Courthouse, 
                      anew=frozenset(agency.feeds), progress=lambda _: None, withdraw=True)  # fmt: skip
     record = house.night()
     assert published(record) == []
-    assert house.accounts()["accepted", ""] + house.accounts().get(("withheld", "sealed_by_order"), 0) >= 14
-
-
-def test_a_row_of_a_sealed_case_is_not_released_from_quarantine(base: Courthouse, tmp_path: Path) -> None:
-    house = copied(base, tmp_path / "house")
-    house.night(
-        cases="CaseNo,Docket,Filed\nC1,24-JV-118,2026-03-02\n", contacts=f"{CONTACTS}503,Nobody,,,2026-02-15,\n"
-    )
     with house.ledger.reading() as connection:
-        [held] = [row for row in list_quarantine(house.home, house.ledger) if "contacts" in row.name]
-        assert connection is not None
-    house.order("town_police/contacts/503")
-    house.night()
-    assert not [row for row in list_quarantine(house.home, house.ledger) if "contacts" in row.name]
-    feed = house.agencies["town_police"].feeds["contacts"]
-    with pytest.raises(ExtractError, match="not in quarantine"):
-        release_row(house.home, house.ledger, feed, extract_id=held.extract_id, record=held.record, who="a", why="b")
+        require_sums_hold(connection)
+    assert house.accounts()["withheld", "sealed_by_order"] == 4  # case, part, charge, contact; P1 hides by itself
 
 
 @pytest.fixture(scope="module")
@@ -251,31 +223,6 @@ def test_a_restored_home_takes_the_orders_up_again(base: Courthouse, expunged: C
     index.write_text(index.read_text("utf-8").replace("27-SO-1", "27-SO-2"), "utf-8")
     with pytest.raises(DeclarationError, match="altered"):
         import_seals(restored.home, restored.ledger, index)
-
-
-def test_an_order_of_a_feed_stays_where_its_rule_is_mended_away_until_it_is_lifted(
-    base: Courthouse, tmp_path: Path
-) -> None:
-    house = copied(base, tmp_path / "house")
-    feed = house.home.agencies / "valley_court" / "cases.yaml"
-    text = feed.read_text("utf-8")
-    rule = 'withhold: [{reason: sealed, when: "docket = \'24-JV-118\'", covers: "cases/{case_no}", lasting: true}]\n'
-    feed.write_text(text.replace("elements:", f"{rule}elements:"), "utf-8")
-    agency = house.agencies["valley_court"]
-    remap_agency(house.home, load_settings(house.home), agency, ledger=house.ledger, anew=frozenset(),
-                 progress=lambda _: None)  # fmt: skip
-    assert published(house.night()) == ["person_name", "police_contact"] or "case" not in published(
-        open_record(house.home)
-    )
-    feed.write_text(text, "utf-8")
-    agency = house.agencies["valley_court"]
-    remap_agency(house.home, load_settings(house.home), agency, ledger=house.ledger, anew=frozenset(),
-                 progress=lambda _: None)  # fmt: skip
-    assert "case" not in published(house.night())
-    with pytest.raises(DeclarationError, match="no such order"):
-        lift_order(house.home, house.ledger, "valley_court/cases/C2", why="27-JV-030", by="clerk", parties=None)
-    assert lift_order(house.home, house.ledger, CASE, why="27-JV-030", by="clerk", parties=None)
-    assert "case" in published(house.night())
 
 
 def test_agencies_that_were_told_are_told_to_retract(sealed: Courthouse) -> None:
@@ -370,94 +317,3 @@ def test_a_sealed_row_is_told_of_as_one_that_never_was(
             like = like.replace(was, named)
         assert text == like
     assert say("trace", f"{row.name}:3")[0] == 0
-
-
-def test_two_officers_are_asked_for_and_releases_obey_before_the_next_run(base: Courthouse, tmp_path: Path) -> None:
-    house = copied(base, tmp_path / "house")
-    folder = tmp_path / "governance"
-    write_parties(folder, {"hub": None, "court": "court"}, keys=tmp_path / "officers")
-    parties = read_parties(folder)
-    first, second = (next(iter(party.officers)) for party in parties.parties.values())
-    order = NewOrder("27-SO-2", "Valley Juvenile Court", Kind.SEAL, (CASE, "valley_court/cases/C404"), MONDAY.date())
-    given = {"parties": parties}
-    with pytest.raises(DeclarationError, match="no party has an officer"):
-        add_order(house.home, house.ledger, house.agencies, order, by="nobody", **given)
-    added = add_order(house.home, house.ledger, house.agencies, order, by=first, **given)
-    assert (added.in_force, added.idle) == (False, 1)  # one match means nothing yet, and is said so
-    assert CASE not in read_registers(house.ledger).seals["ref"].to_pylist()
-    with pytest.raises(DeclarationError, match="cannot be the second person"):
-        approve_order(house.home, house.ledger, house.agencies, added.order_id, agree=True, by=first, **given)
-    approve_order(house.home, house.ledger, house.agencies, added.order_id, agree=True, by=second, **given)
-    assert CASE in read_registers(house.ledger).seals["ref"].to_pylist()
-    with pytest.raises(DeclarationError, match="reviewed before"):
-        approve_order(house.home, house.ledger, house.agencies, added.order_id, agree=True, by=second, **given)
-    assert "case" not in published(house.night())
-    # What it watches for comes one day.
-    assert "C404" not in str(house.night(cases="CaseNo,Docket,Filed\nC404,X-1,2026-04-01\n").table("case").to_pandas())
-    assert not lift_order(house.home, house.ledger, added.order_id, why="28-JV-1", by=first, **given)
-    assert lift_order(house.home, house.ledger, added.order_id, why="28-JV-1", by=second, **given)
-    assert "case" in published(house.night())
-
-
-@pytest.mark.parametrize(
-    ("match", "says"),
-    [
-        ("nowhere/cases/C1", "no agency is called"),
-        ("valley_court/nothing/C1", "matches nothing"),
-        ("C1", "no agency/feed/key"),
-    ],
-)
-def test_an_order_that_can_mean_nothing_is_refused_without_its_key(base: Courthouse, match: str, says: str) -> None:
-    with pytest.raises(DeclarationError) as refused:
-        base.order(match)
-    assert says in str(refused.value.what)
-    assert "C1" not in f"{refused.value.what} {refused.value.where} {refused.value.mend}"
-
-
-def test_keys_that_differ_only_in_how_they_are_written_are_told_apart(base: Courthouse, tmp_path: Path) -> None:
-    house = copied(base, tmp_path / "house")
-    house.night(cases="CaseNo,Docket,Filed\nc1,24-JV-500,2026-05-05\n")
-    house.order(CASE)
-    cases = house.night().table("case").to_pandas().case_ref.tolist()
-    assert sorted(cases) == ["valley_court/cases/C2", "valley_court/cases/c1"]
-
-
-def test_the_command_line_says_what_was_done_and_what_is_left(
-    base: Courthouse, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    house = copied(base, tmp_path / "house")
-
-    def kith(*words: str) -> tuple[int, dict[str, Any]]:
-        monkeypatch.setattr("sys.argv", ["kith", "seal", *words, "--home", str(house.home.root), "--json"])
-        try:
-            status = run_command_line(app)
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        told = capsys.readouterr()
-        assert "Zorabel" not in told.out + told.err
-        return status, json.loads(told.out) if told.out else {"error": told.err}
-
-    given = ("--order-no", "27-SO-3", "--court", "Valley Juvenile Court", "--kind", "seal", "--effective", "2026-09-07",
-             "--verify-by", "2026-10-01", "--by", "clerk")  # fmt: skip
-    status, told = kith("add", *given, "--match", "valley_court/nothing/C1", "--later")
-    assert status == DeclarationError.exit_status
-    assert "matches nothing" in told["error"]["what"]
-    status, told = kith("add", *given, "--match", CASE, "--match", "valley_court/cases/C404", "--later")
-    assert (status, told["in_force"], told["matches_nothing"]) == (0, True, 1)
-    order = told["order"]
-    status, told = kith("status")
-    assert (status, told["orders"][0]["stands"], told["orders"][0]["proof_overdue"]) == (5, "in force, watching", True)
-    status, told = kith("prove", order, "--by", "clerk")
-    assert (status, told["carried_out"]) == (5, False)
-    house.night()
-    status, told = kith("prove", order, "--by", "clerk", "--out", str(tmp_path / "proof.json"))
-    assert (status, told["found_where_nothing_may_be"]) == (0, 0)
-    for file in (tmp_path / "proof.json", tmp_path / "proof.json.sig"):
-        assert file.stat().st_mode & 0o077 == 0
-    assert kith("export", str(tmp_path / "seals.json"))[0] == 0
-    assert kith("import", str(tmp_path / "seals.json"), "--later") == (0, {"marks": 0})
-    status, told = kith("acknowledge", "none", "--by", "clerk")
-    assert (status, "no notice" in told["error"]["what"]) == (DeclarationError.exit_status, True)
-    status, told = kith("status")
-    assert (status, told["orders"][0]["stands"]) == (5, "in force")  # the court's own agency has not answered by now
-    assert kith("lift", order, "--order-no", "28-JV-1", "--by", "clerk") == (0, {"lifted": True})
