@@ -52,7 +52,7 @@ class Due:
     destroy_by: date
     method: str
     standing: str
-    """due, overdue, held, renewed, destroyed, certified."""
+    """due, overdue, held, renewed, begun, certified."""
     why: str = ""
 
 
@@ -108,7 +108,7 @@ def _due(home: Home, governance: Governance, agreement: Agreement, holds: Sequen
     elif of_use:
         why = "the recipient destroys it and certifies so"
     elif begun_file(home, agreement.id).is_file():
-        standing, why = "destroyed", "certify it: kith retention certify"
+        standing, why = "begun", "end it with kith retention run, then certify it"
     elif not parties:
         standing, why = "renewed", "other agreements speak for its agencies"
     elif back:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from expectations.past_states import write_state_as_of
 from expectations.quarantine import show_row
+from flows.cli import app
 from flows.night import run_night
 from flows.settings import load_agencies_of, load_settings, open_home_ledger
 from mappings import map_extract
@@ -126,3 +130,19 @@ def test_a_home_that_is_encrypted_from_now_on_still_reads_what_lies_in_clear(tmp
     assert run_night(small.home, now=TUESDAY).failures == ()
     assert all(is_encrypted(path) for path in (small.home.record / "snapshots").rglob("*.parquet")
                if path.parent.name == open_record(small.home).snapshot_id)  # fmt: skip
+    assert in_clear(small.home, VALUES) != []
+    assert _kith("keys", "encrypt", "--home", str(small.home.root))["files"] > 5
+    assert in_clear(small.home, VALUES) == []
+    before = open_record(small.home)
+    assert _kith("keys", "renew", "--home", str(small.home.root))["masters_left"] == []
+    assert {key["scope"] for key in _kith("keys", "list", "--home", str(small.home.root))} == {
+        "agency/hillside_schools", "record"
+    }  # fmt: skip
+    assert run_night(small.home, now=TUESDAY).failures == ()
+    assert open_record(small.home).snapshot_id == before.snapshot_id
+
+
+def _kith(*words: str) -> Any:
+    told = CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False)
+    assert told.exit_code == 0, told.output
+    return json.loads(told.stdout)

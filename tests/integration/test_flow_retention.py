@@ -7,10 +7,13 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from demo.governed import Term, govern, sign_all
+from flows.cli import app
 from flows.destruction import certify, destroy
 from flows.night import run_night
 from flows.settings import load_agencies_of, load_settings, open_home_ledger
@@ -126,10 +129,19 @@ def test_a_destruction_that_was_killed_goes_on(home: Home, monkeypatch: pytest.M
     ledger = open_home_ledger(home, load_settings(home))
     with pytest.raises(ExchangeError, match="files are still there"):
         certify(home, ledger, "DSA-1", today=AFTER.date())
-    done = destroy(home, "DSA-1", now=AFTER)
-    assert {file["area"] for file in done["files"]} == {"landing", "batches", "state"}
-    certify(home, ledger, "DSA-1", today=AFTER.date())
     ledger.close()
+    on = ("--on", "2027-01-15", "--home", str(home.root), "--json")
+    assert _kith("retention", "run", "DSA-1", *on)["standing"] == "begun"  # without --yes it only says so
+    assert _kith("retention", "run", "DSA-1", "--yes", *on)["files"] > 5
+    signed = _kith("retention", "certify", "DSA-1", *on)
+    assert {file["area"] for file in signed["files"]} == {"landing", "batches", "state"}
+    assert [each["standing"] for each in _kith("retention", "due", *on)] == ["certified", "due"]
+
+
+def _kith(*words: str) -> Any:
+    told = CliRunner().invoke(app, [*words], catch_exceptions=False)
+    assert told.exit_code == 0, told.output
+    return json.loads(told.stdout)
 
 
 def _dies(*_: object) -> None:
