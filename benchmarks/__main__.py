@@ -8,7 +8,8 @@ from pathlib import Path
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
-ALWAYS = ("mapping", "formats", "validation", "sftp", "orchestration", "receipt", "whole_way", "decisions", "release")
+ALWAYS = ("mapping", "formats", "validation", "sftp", "orchestration", "receipt", "whole_way", "decisions", "release",
+          "audit", "disclosures", "suppression")  # fmt: skip
 WITH_REFERENCE = (
     ["benchmarks.linkage", str(SHARED / "linkage")],
     ["demo.reference_county", str(SHARED / "county")],
