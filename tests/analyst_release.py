@@ -25,9 +25,11 @@ START, END = date(2026, 1, 1), date(2035, 12, 31)
 CLASSES = [Sensitivity(name) for name in ("administrative", "demographic", "education", "criminal_justice",
            "juvenile_court", "child_protection", "health", "direct_identifier")]  # fmt: skip
 
+_SHIFTED = ', "*.*_on": shifted, "*.date": shifted, "*_date": shifted, "*.as_of": shifted'
 
-def policy_text() -> str:
-    """A policy that gives what every measure needs, and the day of which each row speaks."""
+
+def policy_text(*, shifted: bool = False) -> str:
+    """A policy that gives what every measure needs, and the day each row speaks of; days as they are or shifted."""
     given: dict[str, set[str]] = {}
     for measure in catalogue().measures.values():
         for table, columns in needs(measure, catalogue().events, measure.by).items():
@@ -37,19 +39,19 @@ def policy_text() -> str:
     lines = [f"  {table}: [{', '.join(sorted(columns))}]" for table, columns in sorted(given.items())]
     return "\n".join([
         "policy: evaluation", "recipient: county_evaluation", "purpose: research", "agreement: DUL-1", "columns:",
-        *lines, 'treatments: {"*.person_id": pseudonym, "*_ref": pseudonym}',
+        *lines, f'treatments: {{"*.person_id": pseudonym, "*_ref": pseudonym{_SHIFTED if shifted else ""}}}',
         "rows: {age_bands: [minor, adult, unknown], need_to_know: none}", "",
     ])  # fmt: skip
 
 
-def released(root: Path) -> tuple[Record, Release]:
+def released(root: Path, *, shifted: bool = False) -> tuple[Record, Release]:
     """The record of the lives, and what the policy gives of it."""
     home, ledger = new_home(root / "home")
     rows, persons = rows_of(lives())
     publish(home, ledger, inputs_of(root / "in", rows, persons), run_id="run-1", fence=1)
     small = Small(home.root / "governance", root / "officers", {name: agency(name, s) for name, s in SECTORS.items()})
     _agree(small)
-    small.policy(policy_text(), "evaluation")
+    small.policy(policy_text(shifted=shifted), "evaluation")
     at = datetime.combine(AS_OF, datetime.min.time(), UTC)
     given = make_release(home, ledger, small.load(), "evaluation", at=at, day=AS_OF)
     ledger.close()
