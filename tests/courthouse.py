@@ -18,7 +18,7 @@ from flows.settings import load_agencies_of, load_settings
 from governance.sealing import Added, Kind, NewOrder, add_order
 from mappings.load import Agency
 from record.reader import Record, open_record
-from store.home import Home
+from store.home import Home, connect, literal
 from store.ledger import Ledger, account, open_ledger
 from tests.exchange import MONDAY, STUDENTS, SmallExchange, small_exchange
 
@@ -233,9 +233,9 @@ def published(record: Record) -> list[str]:
     told = ("Zorabel", "Quenniston", "24-JV-118", "24 JV 118")
     keys = ("/C1", "/c1", "/0c1", "/C-1", "/C9", "/P1", "/71", "/78", "/79", "/501", "/777", "state_police/contacts/55")
     found = []
-    with duckdb.connect() as con:
+    with connect() as con:
         for path in sorted(record.snapshot.folder.glob("*.parquet")):
-            rows = con.execute(f"SELECT * FROM '{path}'").fetchall()
+            rows = con.execute(f"SELECT * FROM read_parquet({literal(path)})").fetchall()
             cells = [cell for row in rows for cell in row if isinstance(cell, str)]
             if any(word in cell for cell in cells for word in told) or any(c.endswith(k) for c in cells for k in keys):
                 found.append(path.stem)
