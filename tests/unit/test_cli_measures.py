@@ -77,10 +77,11 @@ def test_an_answer_in_csv_has_a_line_for_each_group(places: tuple[Path, Path], k
     assert [row["responsible_agency"] for row in rows] == ["care", "court", "school"]
 
 
-def test_every_measure_is_listed_and_shown_with_its_definition(kith: Kith) -> None:
+def test_every_measure_is_listed_and_one_is_shown_with_its_definition(kith: Kith) -> None:
     listed = json.loads(kith("measure", "list", "--json")[1])
     assert [row["measure"] for row in listed] == sorted(catalogue().measures)
-    for name, measure in catalogue().measures.items():
+    for name in ("reentry_cfsr3", "attendance_around_removal", "known_to_agencies_in_order"):
+        measure = catalogue().measures[name]
         _, text = kith("measure", "show", name)
         for told in (measure.question, measure.definition.source, measure.definition.ours, measure.missing):
             assert told in text, name
