@@ -24,10 +24,10 @@ from store.home import Home, connect
 from store.ledger import Ledger, now, order_
 from store.registers import seal_act, seal_mark, seal_order
 from store.seal_index import (
-    OF_FEEDS,
     REASONS,
     SealIndex,
     add_marks,
+    lifted_as,
     marks_of,
     matched_sql,
     place_of,
@@ -284,7 +284,8 @@ def _id_to_lift(connection: sa.Connection, home: Home, what: str) -> str:
     standing = sa.select(order_.c.ref).where(order_.c.ref == what, order_.c.lifted_at.is_(None))
     if connection.execute(standing).first() is None:
         raise _refused("there is no such order in force", "see: kith seal status")
-    return f"{OF_FEEDS}:{marks_of(seal_secret(home.keys, make=True), [what])[what][1][:16]}"
+    first = connection.execute(sa.select(seal_mark.c.mark_id).limit(1)).first() is None
+    return lifted_as(marks_of(seal_secret(home.keys, make=first), [what])[what][1])
 
 
 def acts_of(connection: sa.Connection, order_id: str) -> Sequence[sa.Row[tuple[object, ...]]]:

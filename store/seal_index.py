@@ -82,10 +82,15 @@ def read_index(ledger: Ledger, keys: Path, *, on: date) -> SealIndex | None:
     m = seal_mark
     with ledger.reading() as connection:
         chosen = sa.or_(m.c.order_id.in_(_in_force(on)), m.c.order_id == OF_FEEDS)
-        rows = connection.execute(sa.select(m).where(chosen).order_by(m.c.mark, m.c.order_id)).mappings().all()
-    if not rows:
-        return None
-    return SealIndex(seal_secret(keys), pa.Table.from_pylist([dict(row) for row in rows], schema=_SCHEMA))
+        found = connection.execute(sa.select(m).where(chosen).order_by(m.c.mark, m.c.order_id)).mappings().all()
+        lifted = set(connection.execute(sa.select(seal_act.c.order_id).where(seal_act.c.act == "lifted")).scalars())
+    rows = [dict(row) for row in found if lifted_as(row["exact"]) not in lifted]
+    return SealIndex(seal_secret(keys), pa.Table.from_pylist(rows, schema=_SCHEMA)) if rows else None
+
+
+def lifted_as(exact: str | None) -> str:
+    """What stands for the order of a feed, which has no id, where it is lifted."""
+    return f"{OF_FEEDS}:{(exact or '')[:16]}"
 
 
 def expunged_containers(connection: sa.Connection) -> list[tuple[str, str]]:
