@@ -40,6 +40,7 @@ MENDS = {
     "orphan": "send the row it refers to; this row is tried again by itself",
     "ragged": "send the record with as many fields as the header has",
     "short_record": "send the record in its full length",
+    "long_record": "send each record on a line of its own: a line end was lost within this one",
     "unknown_record": "send records of the types that the layout describes, or describe this one in the layout",
     "no_parent": "send the record after the one it belongs to, and that one in a form that can be read",
     "unclosed_quote": "close the quote, or double each quote that belongs to the text",

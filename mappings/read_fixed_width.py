@@ -31,8 +31,9 @@ def read_fixed_width(path: Path, feed: Feed, layout: Layout) -> Reading:
 
     A line is a record of each type of the feed that it fits; lines of the layout's other types are other feeds'. A
     record that is shorter than its layout (where the sender cuts blanks, `trimmed`, than its last required field), a
-    line that fits no type of the layout, and a record before which the one it takes fields from is missing or
-    unreadable become unreadable.
+    line so long that a line end must have been lost in it (`long_record`), a line that fits no type of the layout, and
+    a record before which the one it takes fields from is missing or unreadable become unreadable. A file that is one
+    such line is held.
     """
     reading = Reading(feed.columns, iter(()))
     stop = read_trailer(path, feed.format, reading)
@@ -83,13 +84,16 @@ class _Lines:
     def batches(self, stream: TextStream) -> Iterator[pa.RecordBatch]:
         line = 1
         for batch in text_lines(stream):
-            lines = batch.column(0)
+            lines = pc.utf8_ltrim(batch.column(0), characters="\f")  # a printer's new page moves no field
             numbers = np.arange(line, line + len(lines), dtype=np.int64)
             line += len(lines)
             if len(self.reading.unreadable) > MOST_UNREADABLE:
                 self._count_only(lines, numbers)
             else:
                 yield self._records(lines, numbers)
+        if self.reading.records == 1 and [each.code for each in self.reading.unreadable] == ["long_record"]:
+            detail = "the file is one line that is longer than two records: its line ends are missing"
+            self.reading.hold_for("layout", "no_line_ends", detail)
         note_nuls(stream, self.reading)
         stream.close()
 
@@ -125,13 +129,13 @@ class _Lines:
     ) -> _Due:  # fmt: skip
         places, types = [np.flatnonzero(unknown)], [np.full(int(unknown.sum()), -1)]
         codes = [np.full(int(unknown.sum()), "unknown_record")]
+        alone = int((unknown | np.logical_or.reduce(list(fits.values()))).sum()) == 1
         for number, record in enumerate(self.own):
             at = np.flatnonzero(fits[record.name] & _has_group(record, lines))
             places.append(at)
             types.append(np.full(len(at), number))
-            codes.append(
-                np.select([lengths[at] < self.least[number], parentless[at]], ["short_record", "no_parent"], "")
-            )
+            short, long_ = lengths[at] < self.least[number], _holds_several(record, lengths[at], alone=alone)
+            codes.append(np.select([short, long_, parentless[at]], ["short_record", "long_record", "no_parent"], ""))
         order = np.lexsort((np.concatenate(types), np.concatenate(places)))
         return _Due(*(np.concatenate(parts)[order] for parts in (places, types, codes)))
 
@@ -201,6 +205,13 @@ def _fits(record: RecordType, lines: pa.Array, lengths: Ints) -> Bools:
     for mark in record.marks:
         fits &= _bools(pc.equal(pc.utf8_trim_whitespace(_cut(lines, mark)), mark.must_be))
     return fits
+
+
+def _holds_several(record: RecordType, lengths: Ints, *, alone: bool) -> Bools:
+    """Which lines are as long as two records: as two of the layout, and as two of the shortest beside them, since a
+    layout need not describe a record to its end. `alone`: there is no other line to compare with."""
+    end = max(field.end for field in record.fields)
+    return lengths >= 2 * (end if alone else max(end, int(lengths.min(initial=np.iinfo(np.int32).max))))
 
 
 def _has_group(record: RecordType, lines: pa.Array) -> Bools:

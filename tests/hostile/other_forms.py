@@ -63,7 +63,10 @@ def fixed_width_cases() -> Iterator[Case]:
         ),
         ("a NUL", (text.replace("Osei", "Os\0i", 1) + "TRL 20\n").encode(), "findings", "nul_characters"),
         ("a line without end", ("Q" * 2_000_000).encode(), "held", "truncated"),
-        ("a line of two megabytes", (text + "Q" * 2_000_000 + "\nTRL 21\n").encode(), "findings", "unmapped_code"),
+        ("a line of two megabytes", (text + "Q" * 2_000_000 + "\nTRL 21\n").encode(), "quarantined", "long_record"),
+        ("a line end lost", (text.replace("\n", "", 1) + "TRL 19\n").encode(), "quarantined", "long_record"),
+        ("no line ends", (text.replace("\n", "") + "\nTRL 1\n").encode(), "held", "no_line_ends"),
+        ("pages", (text.replace("\n", "\n\f", 3) + "TRL 20\n").encode(), "accepted", None),
         ("tabs for blanks", (text.replace("  ", "\t") + "TRL 20\n").encode(), "held", "error_limit"),
         ("noise", os.urandom(0) + bytes(range(256)) * 64, "held", None),
     ]

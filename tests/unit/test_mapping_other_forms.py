@@ -58,6 +58,29 @@ def test_a_sender_that_cuts_blanks_must_reach_the_last_required_field(tmp_path: 
     assert [row[2] for row in got.unreadable] == ["short_record"]
 
 
+def test_two_records_on_one_line_are_set_aside_and_no_key_is_taken_for_absent(tmp_path: Path) -> None:
+    record = b"%04dOde       1/2/2010  Rex  "
+    got = _fixed(tmp_path, b"\n".join([record % 1, record % 2 + record % 3, record % 4]) + b"\n")
+    assert [r["_key"] for r in got.rows] == ["0001", "0004"]
+    assert got.unreadable == [(2, 2, "long_record", None)]
+
+
+def test_a_file_of_records_without_line_ends_is_held(tmp_path: Path) -> None:
+    got = _fixed(tmp_path, b"".join(b"%04dOde       1/2/2010  Rex  " % n for n in range(20)))
+    assert (got.batch.hold, got.batch.received, got.rows) == ("layout", 1, [])
+
+
+def test_a_layout_need_not_describe_a_record_to_its_end(tmp_path: Path) -> None:
+    record = b"0001Ode       1/2/2010  Rex  " + b"x" * 200
+    got = _fixed(tmp_path, record + b"\n" + record.replace(b"0001", b"0002") + b"y" * 90 + b"\n")
+    assert ([r["_key"] for r in got.rows], got.unreadable) == (["0001", "0002"], [])
+
+
+def test_a_new_page_moves_no_field(tmp_path: Path) -> None:
+    got = _fixed(tmp_path, b"0001Ode       1/2/2010  Rex  \n\f0102Fen       1/2/2010  Tom  \n")
+    assert [(r["_key"], r["surname"]) for r in got.rows] == [("0001", "Ode"), ("0102", "Fen")]
+
+
 def test_a_separator_inside_a_fixed_width_record_changes_nothing(tmp_path: Path) -> None:
     got = _fixed(tmp_path, b"0001O\x1fde      1/2/2010  Rex  \n0002Fen       1/2/2010  R\x00x  \n")
     assert [r["_key"] for r in got.rows] == ["0001", "0002"]
