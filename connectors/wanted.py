@@ -82,6 +82,18 @@ class FilesWanted:
         found = _compiled(self.pattern)[0].fullmatch(name)
         return int(found.group("sequence")) if found and "sequence" in found.groupdict() else None
 
+    def shown(self, name: str) -> str:
+        """A name as operators see it: what the pattern leaves to the sender (`*`, `?`) is `*`, since it may tell of
+        a person; a name that does not fit is `*` as a whole."""
+        expression = _compiled(self.pattern)[0]
+        found = expression.fullmatch(name)
+        if found is None:
+            return "*"
+        fixed = expression.groupindex.values()
+        for start, end in (found.span(n) for n in range(expression.groups, 0, -1) if n not in fixed):
+            name = f"{name[:start]}*{name[end:]}"
+        return name
+
     def as_of(self, name: str, *, read_on: date) -> date | None:
         """The date a file of this name speaks of, the day it is read where the pattern has none; None: not wanted."""
         moment = self.moment(name)
@@ -115,7 +127,7 @@ def _compiled(pattern: str) -> tuple[re.Pattern[str], str | None]:
 
 
 def _glob_expression(text: str) -> str:
-    glob = re.escape(text).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+    glob = re.escape(text).replace(r"\*", "([^/]*)").replace(r"\?", "([^/])")
     return glob.replace(re.escape(SEQUENCE), r"(?P<sequence>\d{1,18})")
 
 

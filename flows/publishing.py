@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,7 +27,7 @@ from flows.governed import governance_lines, versions_of
 from flows.lay_out_home import IDENTITY_SECRET
 from flows.run import Night
 from flows.sealing import INDEX, enforce_seals
-from flows.standing import LATE, read_standings
+from flows.standing import LATE, read_standings, shown_name
 from flows.status import all_outdated, older_declarations
 from linkage.entities import people_from_entities
 from linkage.link import LinkageSettings, link_people
@@ -250,7 +251,7 @@ def report(night: Night) -> None:
             names={name: agency.name for name, agency in night.agencies.items()},
             links=known if known and known.is_dir() else None,
             failures={failure.agency or failure.stage: failure.error for failure in night.failures},
-            notes=_to_do(night),
+            notes=_to_do(night), shown=partial(shown_name, night.agencies),
         )  # fmt: skip
 
 

@@ -97,6 +97,15 @@ def missing_numbers(connection: sa.Connection, agency: Agency, feed: str) -> tup
     return tuple(islice(gaps, _MOST_MISSING))
 
 
+def shown_name(agencies: Mapping[str, Agency], agency: str, feed: str, name: str) -> str:
+    """The name of an extract as operators see it: of a file what its feed's pattern fixes, the rest is `*`."""
+    declared = agencies[agency].feeds.get(feed) if agency in agencies else None
+    if declared is None:
+        return "*"
+    wanted = declared.arrives.files
+    return name if wanted is None else FilesWanted(wanted).shown(name)
+
+
 def _arrivals(connection: sa.Connection, agency: str, feed: str) -> list[datetime]:
     """The newest arrivals of a feed, the newest first."""
     query = sa.select(extract.c.received_at).where(extract.c.agency == agency, extract.c.feed == feed)

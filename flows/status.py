@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from expectations.fingerprint import fingerprint_of
 from flows.failures import from_json
-from flows.standing import Standing, read_standings
+from flows.standing import Standing, read_standings, shown_name
 from mappings.load import Agency
 from store.extracts import Holds, Status
 from store.home import Home
@@ -33,7 +33,7 @@ class ExchangeStatus:
     """agency, feed, last_arrival, due (last), next, late (True, False; None where no schedule is declared), stands
     (late, silent, early, short, gap), rows (of the newest delivery), rows_usual, missing (numbers)."""
     held: list[Row]
-    """extract_id, agency, feed, name, as_of, reason."""
+    """extract_id, agency, feed, name (what the feed's pattern fixes of it), as_of, reason."""
     waiting: list[Row]
     """Extracts that landed and were not finished: agency, feed, name, status. The next run goes on with them."""
     left: list[Row]
@@ -50,12 +50,16 @@ def read_status(home: Home, ledger: Ledger, agencies: Mapping[str, Agency], *, n
         return ExchangeStatus(
             runs=_runs(connection, held=is_held(home)),
             feeds=[_feed(each) for each in read_standings(connection, agencies, now)],
-            held=read_held(connection),
-            waiting=_extracts(connection, [Status.LANDED, Status.MAPPED, Status.CHECKED]),
-            left=_left(connection),
+            held=_shown(read_held(connection), agencies),
+            waiting=_shown(_extracts(connection, [Status.LANDED, Status.MAPPED, Status.CHECKED]), agencies),
+            left=_shown(_left(connection), agencies),
             outdated=all_outdated(ledger, agencies),
             snapshot=_last_snapshot(connection),
         )
+
+
+def _shown(rows: Sequence[Row], agencies: Mapping[str, Agency]) -> list[Row]:
+    return [row | {"name": shown_name(agencies, row["agency"], row["feed"], row["name"])} for row in rows]
 
 
 def all_outdated(ledger: Ledger, agencies: Mapping[str, Agency]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -24,6 +24,9 @@ Late = Mapping[tuple[str, str], bool | None]
 """(agency, feed) -> whether it is late; None or absent where no schedule is declared."""
 Stands = Mapping[tuple[str, str], Sequence[str]]
 """(agency, feed) -> what else is to be said of its arrivals: silent, early, short, gap."""
+
+ShownName = Callable[[str, str, str], str]
+"""Agency, feed and name of a file -> the name as it is shown."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +110,13 @@ def read_run(ledger: Ledger, run_id: str) -> Mapping[str, Any]:
         return dict(connection.execute(sa.select(tables.run).where(tables.run.c.run_id == run_id)).mappings().one())
 
 
-def arrivals(ledger: Ledger, run_id: str, late: Late, stands: Stands) -> list[Arrival]:
+def arrivals(ledger: Ledger, run_id: str, late: Late, stands: Stands, shown: ShownName) -> list[Arrival]:
     """What came in the run, then every other feed that is scheduled or has ever sent something."""
     e, r = tables.extract, tables.received
     query = sa.select(e, r.c.rows).outerjoin(r, r.c.extract_id == e.c.extract_id).order_by(e.c.seq)
     with ledger.reading() as connection:
         rows = [dict(row) for row in connection.execute(query).mappings()]
-    came = [_arrival(row, late) for row in rows if row["run_id"] == run_id]
+    came = [_arrival(row, late, shown) for row in rows if row["run_id"] == run_id]
     last = {(row["agency"], row["feed"]): row for row in rows}
     silent = sorted({*last, *late} - {(a.agency, a.feed) for a in came})
     came += [_silent(key, last.get(key), late.get(key)) for key in silent]
@@ -121,11 +124,12 @@ def arrivals(ledger: Ledger, run_id: str, late: Late, stands: Stands) -> list[Ar
     return sorted(came, key=lambda a: (a.agency, a.feed, a.received_at or "", a.name or ""))
 
 
-def _arrival(row: Mapping[str, Any], late: Late) -> Arrival:
+def _arrival(row: Mapping[str, Any], late: Late, shown: ShownName) -> Arrival:
     reason = row["status_reason"] or ""
     return Arrival(
-        row["agency"], row["feed"], row["name"], row["as_of"], row["received_at"], row["rows"], row["status"],
-        reason, mend_of(reason) if row["status"] == "held" else "", late.get((row["agency"], row["feed"])),
+        row["agency"], row["feed"], shown(row["agency"], row["feed"], row["name"]), row["as_of"], row["received_at"],
+        row["rows"], row["status"], reason, mend_of(reason) if row["status"] == "held" else "",
+        late.get((row["agency"], row["feed"])),
     )  # fmt: skip
 
 

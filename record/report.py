@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from record import charts, figures
 from record.contradictions import count_contradictions
-from record.figures import DISPOSITIONS, Late, Stands
+from record.figures import DISPOSITIONS, Late, ShownName, Stands
 from record.snapshot import Snapshot, current_snapshot
 from store.home import Home, written_whole
 from store.ledger import Ledger
@@ -31,6 +31,7 @@ def write_report(
     links: Path | None = None,
     failures: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
+    shown: ShownName,
 ) -> Path:
     """Writes `reports/<run_id>.html` from the ledger, the current snapshot and the links it shows.
 
@@ -44,11 +45,12 @@ def write_report(
         links: Folder of the links of the current snapshot (edges.parquet, linkage.json).
         failures: Stage or agency -> class and code of what failed; no message that could hold a value.
         notes: What the operators are to do, in words.
+        shown: Agency, feed and name of a file -> the name without what its sender was free to choose.
 
     Returns:
         The page (mode 0600).
     """
-    page = _page(_context(home, ledger, run_id, late, stands or {}, names, links, failures or {}, notes))
+    page = _page(_context(home, ledger, run_id, late, stands or {}, names, links, failures or {}, notes, shown))
     path = home.reports / f"{run_id}.html"
     with written_whole(path) as part:
         part.write_text(page, encoding="utf-8")
@@ -74,14 +76,14 @@ def _page(context: Mapping[str, Any]) -> str:
 
 def _context(
     home: Home, ledger: Ledger, run_id: str, late: Late, stands: Stands, names: Mapping[str, str], links: Path | None,
-    failures: Mapping[str, str], notes: Sequence[str],
+    failures: Mapping[str, str], notes: Sequence[str], shown: ShownName,
 ) -> dict[str, Any]:  # fmt: skip
     snapshot, fed = current_snapshot(home), figures.rows_of_feeds(ledger, run_id)
     run, told = figures.read_run(ledger, run_id), figures.reasons(ledger, run_id)
     return {
         "run": run, "names": names, "failures": failures, "notes": notes,
         "dispositions": DISPOSITIONS, "colours": charts.COLOURS,
-        "arrivals": figures.arrivals(ledger, run_id, late, stands),
+        "arrivals": figures.arrivals(ledger, run_id, late, stands, shown),
         "fed": fed, "totals": _totals(fed), "bars": _bars(fed, names),
         "quarantined": [reason for reason in told if reason.disposition == "quarantined"],
         "kept_back": [reason for reason in told if reason.disposition != "quarantined"],

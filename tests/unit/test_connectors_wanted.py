@@ -62,6 +62,22 @@ def test_every_date_that_is_written_is_read(moment: datetime, form: str) -> None
     assert wanted.as_of(f"x_{moment:{form}}_1.csv", read_on=TODAY) == moment.date()
 
 
+SHOWN = """
+students_{as_of:%Y%m%d}*.csv     students_20260323_Ode.csv   students_20260323*.csv
+students_{as_of:%Y%m%d}*.csv     students_20260323.csv       students_20260323*.csv
+*_{sequence}_{as_of:%Y%m%d}.csv  Ode_017_20260323.csv        *_017_20260323.csv
+?roster*b*.csv                   xroster_Ode_b_Ana.csv       *roster*b*.csv
+roster.csv                       roster.csv                  roster.csv
+roster.csv                       Ode.csv                     *
+"""
+
+
+@pytest.mark.parametrize("case", [line for line in SHOWN.splitlines() if line])
+def test_of_a_name_operators_see_what_the_pattern_fixes(case: str) -> None:
+    pattern, name, expected = case.split()
+    assert FilesWanted(pattern).shown(name) == expected
+
+
 @given(st.text(max_size=30))
 def test_no_name_breaks_a_pattern(name: str) -> None:
     wanted = FilesWanted("x_{as_of:%Y%m%d}*.csv")
