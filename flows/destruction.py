@@ -14,13 +14,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from flows.ended_releases import destroy_released, releases_with, remove_copies
 from flows.governed import day_of
 from flows.publishing import clear_work, link, publish
 from flows.run import Night, open_night
 from governance.load import governance_folder, load_governance
 from governance.retention import Due, begun_file, require_due, write_certificate
 from record.snapshot import MANIFEST, current_id, snapshot_folder
-from releases.index import forget_agencies, index_folder
+from releases.index import folder_in_home, forget_agencies, index_folder, kept_release
 from standard.errors import ExchangeError
 from store.audit_entry import Event
 from store.audit_log import intent, operator
@@ -37,9 +38,10 @@ log = logging.getLogger(__name__)
 def destroy(home: Home, agreement: str, *, now: datetime, progress: Callable[[str], None] = log.info) -> dict[str, Any]:
     """Destroys what came by a sharing agreement; begun and killed, it goes on where it stood.
 
-    First the rows go out of the record: a snapshot without them is published, all earlier ones lose their tables. Then
-    the files are removed and the keys destroyed, that of each agency and those by which anything of several agencies
-    was encrypted before. The ledger keeps counts and hashes.
+    By a DUL only what is here of its releases (`flows.ended_releases`). By a sharing agreement first the rows go out of
+    the record: a snapshot without them is published, all earlier ones lose their tables. Then the files, and copies of
+    releases in the home, are removed and the keys destroyed, that of each agency and those by which anything of several
+    agencies was encrypted before. The ledger keeps counts and hashes.
 
     Args:
         home: The home.
@@ -58,6 +60,8 @@ def destroy(home: Home, agreement: str, *, now: datetime, progress: Callable[[st
     with open_night(home, now=now, agencies=(), progress=progress) as night:
         governance = load_governance(governance_folder(home), night.agencies)
         found = require_due(home, governance, agreement, day_of(night.settings, now))
+        if found.kind == "DUL":
+            return destroy_released(home, found)
         keys = _keys(home, found)
         event = Event("retention.destroy", agreement, operator(), agreement=agreement, reason=found.method)
         with intent(home, event) as going:
@@ -66,6 +70,7 @@ def destroy(home: Home, agreement: str, *, now: datetime, progress: Callable[[st
             _take_out_of_force(night.ledger, found.parties)
             begun["snapshot"] = _publish_without(night)
             _remove_files(home, night.ledger, found.parties)
+            remove_copies(home, [kept_release(home, each) for each in begun["releases"]])
             forget_agencies(home, found.parties)
             _destroy_keys(home, keys, begun)
             _write(begun_file(home, agreement), begun)
@@ -93,11 +98,13 @@ def _begin(night: Night, found: Due, keys: DataKeys | None, sha256: str) -> dict
     scopes = {agency_scope(agency) for agency in found.parties}
     retired = keys.retire(RECORD) if keys else []
     own = [key.key_id for key in keys.all() if key.scope in scopes] if keys else []
+    released = {kept.release_id: folder_in_home(home, kept).is_dir() for kept in releases_with(home, found.parties)}
     files = [_listed(path, home) for path in files_of(home, ledger, found.parties)]
     began = {
         **asdict(found), "agreement_sha256": sha256, "began_at": night.now.isoformat(), "by": operator(),
         "keys": sorted(own), "record_keys": sorted(retired), "files": files, **_counts(ledger, found.parties),
-        "snapshots": _withdrawable(home),
+        "snapshots": _withdrawable(home), "releases": [name for name, here in released.items() if here],
+        "released_elsewhere": [name for name, here in released.items() if not here],
     }  # fmt: skip
     _write(path, began)
     return began
@@ -221,7 +228,8 @@ def certify(home: Home, ledger: Ledger, agreement: str, *, today: date) -> Path:
 
 
 _CERTIFIED = ("agreement", "agreement_sha256", "parties", "ended_on", "destroy_by", "method", "began_at", "by", "keys",
-              "record_keys", "files", "extracts", "rows_received", "snapshots", "snapshot")  # fmt: skip
+              "record_keys", "files", "extracts", "rows_received", "snapshots", "snapshot",
+              "releases", "released_elsewhere")  # fmt: skip
 
 
 def _require_gone(home: Home, ledger: Ledger, begun: dict[str, Any]) -> None:
@@ -229,12 +237,14 @@ def _require_gone(home: Home, ledger: Ledger, begun: dict[str, Any]) -> None:
     tables = [
         snapshot for snapshot in _withdrawable(home) if snapshot in begun["snapshots"] and snapshot != begun["snapshot"]
     ]
+    releases = [path for each in begun["releases"] if (path := folder_in_home(home, kept_release(home, each))).is_dir()]
     keys = ENCRYPTED.get(home.root)
     there = {key.key_id for key in keys.all()} & {*begun["keys"], *begun["record_keys"]} if keys else set()
     masters = keys.masters_left() if keys else []
     for what, where, mend in (
         (left and f"{len(left)} files are still there", str(left[0]) if left else "", "kith retention run"),
         (tables and "snapshots made with the rows still have their tables", str(home.record), "kith retention run"),
+        (releases and "releases of its rows are still there", str(home.root / "releases"), "kith retention run"),
         (there and "data keys are still there", str(home.keys / "data"), "kith retention run"),
         (masters and "the master key of before is still there", "key_provider", "take it away, and destroy its copies"),
     ):

@@ -101,11 +101,11 @@ def _due(home: Home, governance: Governance, agreement: Agreement, holds: Sequen
     of_use = agreement.kind == "DUL"
     parties = (agreement.parties.recipient or "",) if of_use else ended_agencies(governance, agreement, day)
     by = agreement.expires + timedelta(days=agreement.destruction.within_days)
-    back = holds_on(holds, parties, day)
+    back = holds_on(holds, agreement.parties.discloser if of_use else parties, day)
     standing, why = ("overdue" if by < day else "due"), ""
     if certificate_file(home, agreement.id).is_file():
         standing = "certified"
-    elif of_use:
+    elif of_use and not back:
         why = "the recipient destroys it and certifies so"
     elif begun_file(home, agreement.id).is_file():
         standing, why = "begun", "end it with kith retention run, then certify it"
@@ -122,16 +122,16 @@ def require_due(home: Home, governance: Governance, name: str, day: date) -> Due
     """The agreement whose data are to be destroyed now.
 
     Raises:
-        DeclarationError: There is no such sharing agreement, it has not ended, another speaks for its agencies, or a
-            legal hold keeps the data back.
+        DeclarationError: There is no such agreement, it has not ended, another speaks for its agencies, the recipient
+            may still have to be told of an order, or a legal hold keeps the data back.
     """
     if name not in governance.filed:
         raise unknown_agreement(name, governance)
     agreement = governance.filed[name].agreement
     found = next((each for each in due(home, governance, day) if each.agreement == name), None)
     where = str(governance.filed[name].path)
-    if agreement.kind != "DSA":
-        what, mend = f"{name} is no sharing agreement", "by a DUL the recipient destroys; by a MOU nobody"
+    if agreement.kind == "MOU":
+        what, mend = f"{name} is a memorandum: nothing came or went by it", "name another; see: kith retention due"
     elif found is None:
         what, mend = (
             f"{name} has not ended: it lasts through {agreement.expires}",
@@ -139,6 +139,11 @@ def require_due(home: Home, governance: Governance, name: str, day: date) -> Due
         )
     elif found.standing in ("renewed", "held", "certified"):
         what, mend = f"nothing of {name} is destroyed: {found.why or found.standing}", "see: kith retention due"
+    elif agreement.kind == "DUL" and found.standing != "overdue":
+        what, mend = (
+            f"the recipient has until {found.destroy_by} to destroy what it got by {name}",
+            "wait: until then rows that an order covers have to be named to it",
+        )
     else:
         return found
     raise DeclarationError(what, where=where, mend=mend)

@@ -66,6 +66,11 @@ def index_folder(home: Home) -> Path:
     return home.root / "release_index"
 
 
+def folder_in_home(home: Home, kept: Kept) -> Path:
+    """Where a release lies below the home, unless it was written elsewhere."""
+    return home.root / "releases" / str(kept.facts["recipient"]) / kept.release_id
+
+
 def kept_releases(home: Home) -> list[Kept]:
     """All releases that were given, the oldest first; one that a kill stopped before its folder appeared is none."""
     found = [_read(path.parent) for path in sorted(index_folder(home).glob(f"[!.]*/{FACTS}"))]

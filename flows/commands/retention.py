@@ -17,7 +17,7 @@ from governance.retention import read_certificate, require_due, told
 from store.home import ENCRYPTED
 
 app = typer.Typer(help="What came by an agreement goes when it ends: keys, files, rows.", no_args_is_help=True)
-AgreementArgument = Annotated[str, typer.Argument(metavar="AGREEMENT", help="Id of a sharing agreement.")]
+AgreementArgument = Annotated[str, typer.Argument(metavar="AGREEMENT", help="Id of an agreement.")]
 
 
 @app.command()
@@ -42,7 +42,8 @@ def run(
 ) -> None:
     """Destroy what came by an agreement that has ended: its agencies' keys and files, and their rows in the record.
 
-    A snapshot without them is published first. Nobody can undo it, with no copy of the home either.
+    A snapshot without them is published first. Nobody can undo it, with no copy of the home either. By a DUL the
+    recipient destroys; here go copies of what it got, and which rows they were of.
 
     \b
     Example: kith retention run DSA-1 --home exchange
@@ -51,12 +52,17 @@ def run(
     at = governed(home, on)
     found = require_due(at.home, at.governance, agreement, at.day)
     if not yes:
-        text = f"would destroy all of {', '.join(found.parties)} ({found.method}); do it with --yes"
+        what = "the exchange's own copies of what went to" if found.kind == "DUL" else "all of"
+        text = f"would destroy {what} {', '.join(found.parties)} ({found.method}); do it with --yes"
         answer(told(found), text=text, as_json=as_json)
         return
     show_progress()
     now = (on or datetime.now(UTC)).astimezone(UTC)
     done = destroy(at.home, agreement, now=now)
+    if found.kind == "DUL":
+        text = f"{len(done['releases'])} releases are forgotten; {len(done['copies'])} copies of them were destroyed"
+        answer(done, text=text, as_json=as_json)
+        return
     keys = ENCRYPTED.get(at.home.root)
     waits = bool(keys and keys.masters_left())
     text = (

@@ -20,11 +20,13 @@ from flows.settings import load_agencies_of, load_settings, open_home_ledger
 from governance.load import governance_folder, load_governance
 from governance.retention import due, read_certificate
 from record.reader import open_record
+from releases.index import index_folder
+from releases.reader import open_release
 from standard.errors import DeclarationError, EncryptionError, ExchangeError
 from store.audit_check import check_log
 from store.encryption import is_encrypted
 from store.encryption_home import open_to_read
-from store.home import ENCRYPTED, Home, open_home
+from store.home import ENCRYPTED, Home, connect, literal, open_home
 from tests.encrypted_home import encrypt_home, files_below
 from tests.exchange import MONDAY, PARTIES, TUESDAY, SmallExchange, small_exchange
 
@@ -148,6 +150,40 @@ def _dies(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def test_of_releases_the_copies_here_go_with_their_rows_and_the_rest_when_the_recipient_has_to_be_told_nothing_more(
+    home: Home, tmp_path: Path
+) -> None:
+    release = ("release", "research", "--on", "2026-09-08", "--home", str(home.root), "--json")
+    made = [_kith(*release), _kith(*release, "--format", "csv", "--out", str(tmp_path / "given"))]
+    here, elsewhere = (Path(each["folder"]) for each in made)
+    assert open_release(here, today=TUESDAY.date()).table("person").to_arrow().num_rows > 3
+    assert _agencies_kept(home, here.name) == {"hillside_schools", "valley_court"}
+    _renew(home, "DSA-2")
+    destroy(home, "DSA-1", now=AFTER)
+    assert (here.exists(), elsewhere.exists()) == (False, True)
+    ledger = open_home_ledger(home, load_settings(home))
+    certify(home, ledger, "DSA-1", today=AFTER.date())
+    ledger.close()
+    signed = read_certificate(home, "DSA-1")
+    assert (signed["releases"], signed["released_elsewhere"]) == ([here.name], [elsewhere.name])
+    assert _agencies_kept(home, here.name) == {None, "valley_court"}
+
+    with pytest.raises(DeclarationError, match="has until"):
+        destroy(home, "DUL-1", now=AFTER)
+    gone = _kith("retention", "run", "DUL-1", "--yes", "--on", "2028-01-01", "--home", str(home.root), "--json")
+    assert (sorted(gone["releases"]), gone["copies"]) == (sorted([here.name, elsewhere.name]), [])
+    assert [path.name for path in index_folder(home).iterdir() if path.is_dir()] == []
+    assert _kith("disclosures", "for-agreement", "DUL-1", "--home", str(home.root), "--json")
+    assert check_log(home, []).faults == []
+
+
+def _agencies_kept(home: Home, release_id: str) -> set[str | None]:
+    """Of which agencies the exchange knows which rows of theirs went out in a table of a release."""
+    path = index_folder(home) / release_id / "person_demographic.parquet"
+    with connect() as con:
+        return set(con.sql(f"FROM read_parquet({literal(path)})").to_arrow_table()["agency"].to_pylist())
+
+
 def test_a_legal_hold_keeps_the_data_back(home: Home) -> None:
     (governance_folder(home) / "holds.yaml").write_text(
         "holds:\n  - {id: HOLD-7, because: inquiry of the county, agencies: [hillside_schools], since: 2026-10-01}\n"
@@ -161,8 +197,8 @@ def test_a_legal_hold_keeps_the_data_back(home: Home) -> None:
 def test_what_has_not_ended_or_is_spoken_for_by_another_agreement_is_not_destroyed(home: Home) -> None:
     with pytest.raises(DeclarationError, match="has not ended"):
         destroy(home, "DSA-1", now=TUESDAY)
-    with pytest.raises(DeclarationError, match="no sharing agreement"):
-        destroy(home, "DUL-1", now=AFTER)
+    with pytest.raises(DeclarationError, match="is a memorandum"):
+        destroy(home, "MOU-1", now=AFTER)
     folder = governance_folder(home)
     text = (folder / "agreements" / "DSA-1.yaml").read_text("utf-8")
     (folder / "agreements" / "DSA-9.yaml").write_text(
