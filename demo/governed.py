@@ -86,7 +86,7 @@ rows: {age_bands: [minor, adult, unknown], need_to_know: none}
 
 def _research(disclosers: Sequence[str], term: Term) -> str:
     classes = [Sensitivity(name) for name in ("administrative", "demographic", "education", "criminal_justice",
-                                              "juvenile_court", "child_protection")]  # fmt: skip
+                                              "juvenile_court", "child_protection", "health")]  # fmt: skip
     return draft.use(
         "DUL-1", disclosers=[HUB, *disclosers], recipient=RESEARCH, parent=MEMORANDUM, purposes=["research"],
         fields=RESEARCH_FIELDS, sensitivities=classes, need_to_know="none", evidence=EVIDENCE, **vars(term),

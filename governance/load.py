@@ -11,7 +11,7 @@ from pathlib import Path
 
 from governance.agreements import Agreement, matches
 from governance.parties import Parties, read_parties
-from governance.rules import bases_serving, classes
+from governance.rules import bases_serving, classes, legal_bases
 from governance.signatures import SUFFIX, Signed, read_signatures
 from mappings.load import Agency
 from mappings.places import Place
@@ -82,8 +82,9 @@ class Governance:
             return ""
         if standing is not Standing.UNSIGNED:
             return str(standing)
-        told = [f"{p}: {filed.signed.wrong.get(p, 'has not signed')}" for p in filed.unsigned_by]
-        return "; ".join(told)
+        faults = {party: filed.signed.wrong.get(party, "has not signed") for party in filed.unsigned_by}
+        told = {fault: [p for p in faults if faults[p] == fault] for fault in faults.values()}
+        return "; ".join(f"{', '.join(who)}: {fault}" for fault, who in told.items())
 
     def versions(self) -> dict[str, str]:
         """What a snapshot's manifest says of it: the whole folder, and every agreement by its sha256."""
@@ -158,7 +159,8 @@ def _check_classes(agreement: Agreement, place: Place) -> None:
             raise place.wrong(f"no agreement can give out {name}", "classes", number, mend="take the class away")
         if not bases_serving(name, bases):
             what = f"no legal basis of this agreement holds for {name}"
-            raise place.wrong(what, "classes", number, mend="name a basis that serves it, with its evidence")
+            serving = ", ".join(bases_serving(name, legal_bases()))
+            raise place.wrong(what, "classes", number, mend=f"name one that does, with its evidence: {serving}")
         if rule.notice and agreement.kind == "DUL" and rule.notice not in notices:
             what = f"{name} goes out only with the notice {rule.notice}"
             raise place.wrong(what, "redisclosure", "notice", mend=f"add {rule.notice} to redisclosure.notice")

@@ -93,7 +93,7 @@ def check(home: HomeOption = HERE, on: OnOption = None, as_json: JsonOption = Fa
         for why in [why_not_covered(at.governance, agency, feed, at.day)]
     ]
     text = "\n\n".join([table(lines, empty="no agreement is filed yet"), table(feeds, empty="no agency takes part"),
-                        f"{len(policies)} policies, none wider than its agreement"])  # fmt: skip
+                        f"policies: {len(policies)}, none wider than its agreement"])  # fmt: skip
     answer({"agreements": lines, "feeds": feeds, "policies": list(policies)}, text=text, as_json=as_json)
     well = all(row["may be loaded"] == "yes" for row in feeds)
     raise typer.Exit(0 if well and all(row["standing"] == Standing.IN_FORCE for row in lines) else 3)
@@ -173,9 +173,14 @@ def sign(
     filed = at.governance.filed.get(agreement)
     if filed is None:
         raise unknown_agreement(agreement, at.governance)
+    party = at.governance.parties.party_of(officer)
+    if party is not None and party not in filed.agreement.signers:
+        raise DeclarationError(
+            f"{officer} signs for {party}, which is no party to {agreement}", where=str(filed.path),
+            mend=f"an officer of one of these signs it: {', '.join(dict.fromkeys(filed.agreement.signers))}",
+        )  # fmt: skip
     passphrase = typer.prompt("passphrase", hide_input=True, err=True).encode() if ask_passphrase else None
-    known = at.governance.parties.party_of(officer) is not None
-    who, role = (officer, "officer") if known else (operator(), "operator")
+    who, role = (officer, "officer") if party else (operator(), "operator")
     with intent(at.home, Event("agreement.sign", agreement, who, role=role, agreement=agreement)) as going:
         signed = sign_file(
             filed.path, at.governance.parties, officer=officer, key=key, passphrase=passphrase, today=at.day

@@ -13,7 +13,8 @@ from flows.governed import governance_lines
 from flows.night import run_night
 from flows.settings import load_agencies_of, load_settings, open_home_ledger
 from flows.status import read_status
-from governance.load import governance_folder
+from governance.load import governance_folder, load_governance
+from governance.policies import load_policies
 from record.reader import open_record
 
 TERM = Term(date(2026, 7, 1), date(2027, 6, 30))
@@ -59,6 +60,13 @@ def test_with_every_agreement_in_force_all_is_loaded_and_the_manifest_names_them
     assert "Governance is required: 4 of 4" in result.report.read_text("utf-8")  # type: ignore[union-attr]
 
 
+def test_the_policy_of_the_demo_is_within_its_agreement(exchange: SmallExchange) -> None:
+    folder = agree(exchange)
+    governance = load_governance(folder, load_agencies_of(exchange.home, load_settings(exchange.home)))
+    assert list(load_policies(governance)) == ["research"]
+    assert governance.why_not("DUL-1", TERM.effective) == ""
+
+
 def test_what_a_missing_signature_leaves_uncovered_is_held_and_loaded_once_it_is_signed(
     exchange: SmallExchange,
 ) -> None:
@@ -67,7 +75,7 @@ def test_what_a_missing_signature_leaves_uncovered_is_held_and_loaded_once_it_is
     signatures.unlink()
     result = run_night(exchange.home, now=MONDAY)
     assert (result.exit_status, held(exchange)) == (5, [("students", "no_agreement")])
-    assert "DSA-1: hillside_schools: has not signed" in line(exchange)
+    assert "DSA-1: hillside_schools, kith_hub: has not signed" in line(exchange)
     agencies = open_record(exchange.home).table("person_source").to_pandas()["agency"].unique()
     assert list(agencies) == ["valley_court"]
 

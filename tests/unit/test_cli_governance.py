@@ -72,6 +72,17 @@ def test_the_example_s_agreements_cover_its_feed_once_every_party_has_signed(
     assert kith("agreement", "explain", "DSA-9", home=example)[0] == 3
 
 
+def test_who_is_no_party_to_an_agreement_does_not_sign_it(example: Path, tmp_path: Path, kith: Kith) -> None:
+    key = tmp_path / "keys" / "t_marsh"
+    status, told = kith("agreement", "sign", "DSA-2026-001", "--officer", "t_marsh", "--key", key, home=example)
+    assert (status, told["error"]["what"]) == (
+        3, "t_marsh signs for valley_university, which is no party to DSA-2026-001",
+    )  # fmt: skip
+    assert not (example / "governance" / "agreements" / "DSA-2026-001.signatures.yaml").exists()
+    standing = {row["agreement"]: row["why not"] for row in kith("agreement", "list", home=example)[1]}
+    assert standing["DSA-2026-001"] == "hillside_schools, valley_exchange: has not signed"
+
+
 def test_a_draft_names_every_feed_and_class_and_is_whole_once_its_evidence_is_filled_in(
     example: Path, kith: Kith
 ) -> None:

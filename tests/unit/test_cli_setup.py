@@ -120,7 +120,7 @@ def test_doctor_says_that_an_agency_s_files_would_be_held_for_want_of_an_agreeme
     unsigned = ills(home)["governance", "agreements"]
     assert (unsigned.exit_status, "kith agreement check" in unsigned.mend) == (3, True)
     assert "1 feed may not be loaded, hillside_schools/students" in unsigned.says
-    assert "DSA-2026-001: hillside_schools: has not signed" in unsigned.says
+    assert "DSA-2026-001: hillside_schools, valley_exchange: has not signed" in unsigned.says
 
 
 def test_doctor_names_the_variable_a_source_needs(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
