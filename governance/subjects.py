@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from governance.decide import NOBODY, Terms
 from governance.parties import Parties
 from governance.rules import classes
+from governance.sealed_rows import attach_sealed_rows
 from record.in_force import CONTAINERS, PERSON_PARTNERS
 from record.tables import MEANINGS, SUBJECTS
 from record.withhold import orders_in_force
@@ -47,7 +48,7 @@ def read_registers(ledger: Ledger) -> Registers:
     return Registers(
         _read(ledger, sa.select(consent_record)),
         _read(ledger, sa.select(o).join(r, second)),
-        orders_in_force(ledger).select(["ref"]),
+        orders_in_force(ledger),
     )
 
 
@@ -73,7 +74,8 @@ def attach_subjects(
         day: The day of the decision.
     """
     attach_consents(con, registers, parties, recipient=terms.policy.recipient, purpose=terms.policy.purpose, day=day)
-    con.register("seal", registers.seals)
+    con.register("seal", registers.seals.select(["ref"]))
+    attach_sealed_rows(con, registers.seals)
     weight = terms.policy.rows.lowest_weight
     certain = "true" if weight is None else f"coalesce(p.lowest_weight >= {weight}, p.mentions = 1)"
     states = "".join(
@@ -82,7 +84,10 @@ def attach_subjects(
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE subject AS
         SELECT p.person_id,
-            p.person_id IN (SELECT person_id FROM person_source WHERE person_ref IN (FROM seal)) AS sealed,
+            p.person_id IN (SELECT person_id FROM person_source WHERE person_ref IN (FROM seal)
+                UNION SELECT person_id FROM person_source SEMI JOIN (
+                    SELECT person_id FROM person_source WHERE person_ref IN (FROM sealed_mention)) USING (person_id)
+                GROUP BY 1 HAVING bool_and(person_ref IN (FROM sealed_mention))) AS sealed,
             coalesce(any_value(p.address_protected), true) AS location_protected,
             CASE WHEN any_value(a.latest) IS NULL THEN 'unknown'
                  WHEN any_value(a.latest) + INTERVAL 18 YEAR > any_value(t.day) THEN 'minor'
@@ -160,18 +165,16 @@ def flags_sql(table: str, *, consents: list[Sensitivity], hub: str) -> str:
     wanted = [*_FLAGS, *(f"c_{name}" for name in consents)]
     named, container = people_of(table)
     if not named and container is None:
-        return f"SELECT r.*, {agency} AS _agency, {_about_nobody(consents)} FROM {quoted(table)} r"
+        return f"SELECT r.*, {agency} AS _agency, {_about_nobody(table, consents)} FROM {quoted(table)} r"
     if container is not None:
         chosen = ", ".join(f"s.{flag} AS _{flag}" for flag in wanted)
         joined = f"LEFT JOIN container_subject s ON s.container = r.{container}"
-        own = _own_seal(table)
     else:
         first, others = "s0", [f"s{n}" for n in range(1, len(named))]
         chosen = ", ".join(f"{_combined(flag, first, others)} AS _{flag}" for flag in wanted)
         joined = "".join(f" LEFT JOIN subject s{n} ON s{n}.person_id = r.{column}" for n, column in enumerate(named))
-        own = _own_seal(table)
     return (
-        f"SELECT * REPLACE (_sealed OR {own} AS _sealed) FROM ("
+        f"SELECT * REPLACE (_sealed OR {_own_seal(table)} AS _sealed) FROM ("
         f"SELECT r.*, {agency} AS _agency, {chosen} FROM {quoted(table)} r {joined}) r"
     )
 
@@ -187,15 +190,20 @@ def _combined(flag: str, first: str, others: list[str]) -> str:
 
 
 def _own_seal(table: str) -> str:
-    """SQL that is true where a row itself bears a reference that an order covers."""
+    """SQL that is true where an order covers the row itself, or what it hangs on."""
+    if table == "person_source":
+        return "r.person_ref IN (FROM sealed_mention)"
+    if table == "person":
+        return "false"  # persons are asked as such
     references = entities()[table].references() if table not in MEANINGS else []
-    return " OR ".join([f"coalesce(r.{column} IN (FROM seal), false)" for column in references] or ["false"])
+    own = [f"coalesce(r.{column} IN (FROM seal), false)" for column in references]
+    return " OR ".join([*own, "r.row_id IN (FROM sealed_row)"])
 
 
-def _about_nobody(consents: list[Sensitivity]) -> str:
+def _about_nobody(table: str, consents: list[Sensitivity]) -> str:
     states = "".join(f", 2::TINYINT AS _c_{name}" for name in consents)
     return (
-        f"false AS _sealed, false AS _location_protected, '{NOBODY}' AS _age_band, true AS _open_case,"
+        f"{_own_seal(table)} AS _sealed, false AS _location_protected, '{NOBODY}' AS _age_band, true AS _open_case,"
         f" true AS _identity_certain{states}"
     )
 

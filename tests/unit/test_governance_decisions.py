@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from governed import DAY, END, POLICY, ROWS, Small, World, small_governance, world
-from record_rows import ANA, ANA_CLIENT, ANA_COURT, Row, add_order
+from record_rows import ANA, ANA_CLIENT, ANA_COURT, CASE, Row, add_order
 
 from governance import decide as engine
 from governance.apply import Decisions, log_refusals
@@ -123,6 +123,28 @@ def test_an_order_that_came_since_the_snapshot_is_obeyed_and_shown_as_no_case(pl
     add_order(plain.ledger, "care/REFERL_T/r1")
     rows, decided = plain.decide("allegation")
     assert rows == [] and "R11" in set(reasons(decided).values())
+
+
+EVENTS = POLICY.replace("  enrollment:", "  timeline: [person_id, event_type, occurred_on]\n  enrollment:")
+
+
+def test_an_order_on_a_case_or_a_row_is_obeyed_in_the_timeline_before_the_next_snapshot(tmp_path: Path) -> None:
+    """An event of the timeline names no case, and a row may be sealed by its own key: both are known by the row."""
+    entries = [ROWS["enrollment"][0], {**ROWS["enrollment"][1], "feed": "entries", "source_key": "77"}]
+    of = world(tmp_path, {"enrollment": entries})
+
+    def told() -> set[tuple[object, object]]:
+        return {(row["event_type"], row["person_id"]) for row in of.decide("timeline", EVENTS)[0]}
+
+    before = told()
+    hanging = {("charge", "p-ANA"), ("disposition", "p-ANA")}
+    assert hanging | {("enrollment", "p-BEN")} <= before
+    add_order(of.ledger, CASE)
+    assert told() == before - hanging
+    add_order(of.ledger, "school/entries/77")
+    assert told() == before - hanging - {("enrollment", "p-BEN")}
+    assert [row["person_id"] for row in of.decide("enrollment", EVENTS)[0]] == ["p-ANA"]
+    of.ledger.close()
 
 
 def test_every_refused_tuple_is_logged_with_its_count_and_no_person(made: World) -> None:
