@@ -94,7 +94,7 @@ class Aggregates(Declared):
 
     min_cell: int = Field(ge=1)
     complementary: bool = True
-    dominance: tuple[int, float] | None = None
+    dominance: tuple[Annotated[int, Field(ge=1)], Annotated[float, Field(gt=0, lt=1)]] | None = None
     rounding: int | None = Field(default=None, ge=2)
 
 

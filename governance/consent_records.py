@@ -77,6 +77,8 @@ def record_consent(
 def withdraw_consent(ledger: Ledger, parties: Parties, consent_id: str, *, on: date, by: str) -> str:
     """Records that a consent is withdrawn from a day on; the consent itself stays as it was written.
 
+    One that is withdrawn before its first day never counts: the withdrawal stands from that day on.
+
     Raises:
         DeclarationError: There is no such consent, it was withdrawn before, or the officer is unknown.
     """
@@ -90,7 +92,7 @@ def withdraw_consent(ledger: Ledger, parties: Parties, consent_id: str, *, on: d
     if again is not None:
         raise _refused(f"{consent_id} was withdrawn before", "see: kith consent list")
     withdrawal = dict(row) | {
-        "decision": "withdrawn", "since": on.isoformat(), "recorded_by": by, "recorded_at": now(),
+        "decision": "withdrawn", "since": max(on.isoformat(), row["since"]), "recorded_by": by, "recorded_at": now(),
         "withdraws": consent_id,
     }  # fmt: skip
     return _append(ledger, c, "consent_id", withdrawal)

@@ -33,7 +33,7 @@ class Rows(Declared):
 
     age_bands: tuple[AgeBand, ...] = Field(min_length=1)
     need_to_know: NeedToKnow
-    lowest_weight: float | None = None
+    lowest_weight: float | None = Field(default=None, allow_inf_nan=False)
     """Persons with a weaker link among their mentions are left out."""
 
 
@@ -197,8 +197,13 @@ def _looser(asked: Aggregates, agreed: Aggregates) -> str | None:
         return f"does not allow cells below {agreed.min_cell}"
     if agreed.complementary and not asked.complementary:
         return "demands complementary suppression"
-    if agreed.dominance and (asked.dominance is None or asked.dominance[1] > agreed.dominance[1]):
+    if agreed.dominance and not _as_dominant(asked.dominance, agreed.dominance):
         return f"demands the dominance rule {agreed.dominance}"
-    if agreed.rounding and (asked.rounding or 0) % agreed.rounding:
+    if agreed.rounding and (asked.rounding is None or asked.rounding % agreed.rounding):
         return f"demands rounding to {agreed.rounding}"
     return None
+
+
+def _as_dominant(asked: tuple[int, float] | None, agreed: tuple[int, float]) -> bool:
+    """Whether a rule hides all that the agreed one hides: more persons together reach a share sooner."""
+    return asked is not None and asked[0] >= agreed[0] and asked[1] <= agreed[1]

@@ -164,6 +164,12 @@ def test_a_consent_on_paper_counts_until_it_is_withdrawn_and_both_stay_on_record
         assert connection.execute(sa.select(sa.func.count()).select_from(consent_record)).scalar() == 2
 
 
+def test_a_consent_withdrawn_before_its_first_day_never_counts(made: World, paper: Path) -> None:
+    name = write_down(made, paper, since=date(2026, 3, 15))
+    records.withdraw_consent(made.ledger, made.small.load().parties, name, on=date(2026, 3, 1), by="court_officer")
+    assert of(made, SUBJECT) == "refused"
+
+
 def test_what_is_on_record_cannot_be_changed_or_taken_away(made: World, paper: Path) -> None:
     write_down(made, paper)
     for change in (consent_record.update().values(decision="withheld"), consent_record.delete()):

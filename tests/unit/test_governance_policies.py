@@ -47,6 +47,8 @@ GOOD = POLICY.replace("need_to_know: none", "need_to_know: open_case")
         ('{"*.person_id": pseudonym}', '{"*.person_id": pseudonym, "*.type": year}', "year cannot be made of"),
         ("rows:", "aggregates: {min_cell: 5}\nrows:", "does not allow cells below 11"),
         ("rows:", "aggregates: {min_cell: 11, complementary: false}\nrows:", "demands complementary suppression"),
+        ("rows:", "aggregates: {min_cell: 11, dominance: [0, 0.5]}\nrows:", "greater than or equal to 1"),
+        ("need_to_know: open_case", "need_to_know: open_case, lowest_weight: nan", "finite number"),
         ("policy: study", "policy: other", "the policy is called 'other'"),
         ("rows:", "everything: true\nrows:", "everything: this key is not known here"),
     ],
@@ -59,6 +61,32 @@ def test_a_policy_that_is_wrong_or_too_wide_is_refused_with_file_and_line(
     with pytest.raises(DeclarationError, match=match) as error:
         small.policy(GOOD.replace(old, new))
     assert "study.yaml, line " in error.value.where and error.value.mend
+
+
+@pytest.mark.parametrize(
+    ("agreed", "asked", "match"),
+    [
+        ("rounding: 5", "rounding: 5", None),
+        ("rounding: 5", "rounding: 10", None),
+        ("rounding: 5", "", "demands rounding to 5"),
+        ("rounding: 5", "rounding: 7", "demands rounding to 5"),
+        ("dominance: [2, 0.8]", "dominance: [3, 0.7]", None),
+        ("dominance: [2, 0.8]", "", "demands the dominance rule"),
+        ("dominance: [2, 0.8]", "dominance: [2, 0.9]", "demands the dominance rule"),
+        ("dominance: [2, 0.8]", "dominance: [1, 0.8]", "demands the dominance rule"),
+    ],
+)
+def test_a_policy_keeps_its_counts_at_least_as_safe_as_agreed(
+    tmp_path: Path, agreed: str, asked: str, match: str | None
+) -> None:
+    small = small_governance(tmp_path)
+    small.edit("DUL-1", "  complementary: true\n", f"  complementary: true\n  {agreed}\n")
+    policy = POLICY + f"aggregates: {{min_cell: 11{asked and f', {asked}'}}}\n"
+    if match is None:
+        small.policy(policy)
+    else:
+        with pytest.raises(DeclarationError, match=match):
+            small.policy(policy)
 
 
 def test_a_policy_without_linkage_gives_nothing_that_tells_which_mentions_are_one_person(tmp_path: Path) -> None:
