@@ -53,8 +53,8 @@ def layout_diff(home: Home, ledger: Ledger, agency: Agency, feed: Feed, file: Pa
     """
     tried = try_sample(home, ledger, agency, feed, file, now=now)
     changes = [
-        Change(each["detail"] if "column" in each["code"] else "", _SAYS[each["code"]])
-        for each in tried.of_the_file if each["code"] in _SAYS
+        Change(each["detail"] if "column" in each["code"] else "", _SAYS.get(each["code"]) or each["detail"] or each["code"])
+        for each in tried.of_the_file if each["code"] in _SAYS or each["severity"] == "error"
     ]  # fmt: skip
     retyped = [
         Change(", ".join(feed.elements[each["element"]].sent), f"of another form: {each['code']}", each["rows"])

@@ -239,7 +239,7 @@ def _xml_leaves(element: ElementTree.Element, at: str, named: Callable[[str], st
 
 
 def _excel(path: Path) -> Sample:
-    rows = first_rows(path, MOST_RECORDS)
+    sheet, rows = first_rows(path, MOST_RECORDS)
     widest = max((sum(map(bool, row)) for row in rows), default=0)
     if not widest:
         raise ExtractError("the first sheet is empty", where=str(path), mend="give a workbook with records")
@@ -247,7 +247,8 @@ def _excel(path: Path) -> Sample:
     records = [dict(zip(rows[head], row, strict=False)) for row in rows[head + 1 :] if any(row)]
     names = [name for name in rows[head] if name]
     whole = [{name: record.get(name, "").strip() for name in names} for record in records]
-    found = _flat(path, whole, "{kind: excel}")
+    named = f", sheet: {json.dumps(sheet, ensure_ascii=False)}" if sheet else ""
+    found = _flat(path, whole, f"{{kind: excel{named}}}")
     if found is None:
         raise ExtractError("the first sheet has a header alone", where=str(path), mend="give a workbook with records")
     return found

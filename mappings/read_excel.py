@@ -51,8 +51,11 @@ def read_excel(path: Path, feed: Feed) -> Reading:
     return reading
 
 
-def first_rows(path: Path, most: int) -> list[list[str]]:
+def first_rows(path: Path, most: int) -> tuple[str | None, list[list[str]]]:
     """What the cells of the first rows of the first sheet show; rows that are blank are left out.
+
+    Returns:
+        The sheet's name where the workbook has several, else None; its rows.
 
     Raises:
         ExtractError: It is no workbook, or one that no feed would be read from.
@@ -64,10 +67,10 @@ def first_rows(path: Path, most: int) -> list[list[str]]:
         raise ExtractError(wrong[1], where=str(path), mend="give an xlsx workbook that is not locked")
     # By its path a workbook would only be read under a name that ends in .xlsx.
     with path.open("rb") as file, closing(load_workbook(file, **_AS_SHOWN)) as workbook:
-        sheet = workbook.worksheets[0]
+        sheet, *others = workbook.worksheets
         sheet.reset_dimensions()
         rows = (_texts(cells) for cells in islice(sheet.iter_rows(), most))
-        return [row for row in rows if any(row)]
+        return (sheet.title if others else None), [row for row in rows if any(row)]
 
 
 def _wrong(path: Path) -> tuple[str, str] | None:

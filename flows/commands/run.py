@@ -74,7 +74,7 @@ def how_it_went(result: NightResult) -> str:
     """A night's end in words."""
     news = "published" if result.published else "nothing new to publish; in force is"
     lines = [f"run {result.run_id}: {news} snapshot {result.snapshot_id or '(none yet)'}"]
-    lines += [f"held: {extract_id} (kith status says why)" for extract_id in result.held]
+    lines += [f"held: {extract_id} (kith receipt show {extract_id} says why)" for extract_id in result.held]
     lines += [f"report: {result.report}"] if result.report else []
     return "\n".join(lines)
 

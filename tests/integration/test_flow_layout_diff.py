@@ -97,6 +97,20 @@ def test_a_workbook_differs_by_its_header(small: SmallExchange) -> None:
     }  # fmt: skip
 
 
+def test_a_workbook_of_several_sheets_is_told_to_be_held_and_why(small: SmallExchange) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    feed = small.home.agencies / "hillside_schools" / "students.yaml"
+    told = yaml.safe_load(feed.read_text("utf-8")) | {"format": {"kind": "excel"}}
+    feed.write_text(yaml.safe_dump(told, sort_keys=False), "utf-8")
+    book = openpyxl.Workbook()
+    book.create_sheet("Notes")
+    path = small.drop.parent / "students_20261005.csv"
+    book.save(path)
+    found = kith(small, "agency", "diff", "hillside_schools", "students", str(path), status=5)
+    assert found["held"] == "layout"
+    assert "the workbook has 2 sheets" in found["changes"][0]["is_"]
+
+
 def test_a_drafted_agency_passes_its_check_and_names_what_is_not_decided(small: SmallExchange) -> None:
     sample = small.drop.parent / "pupils_20260907.csv"
     sample.write_text(STUDENTS, "utf-8")

@@ -82,6 +82,19 @@ def test_the_same_students_are_recognised_in_every_form(tmp_path: Path, name: st
     assert not [value for row in ROWS for value in row[:4] if value in written]
 
 
+def test_of_a_workbook_with_several_sheets_the_first_is_declared_by_its_name(tmp_path: Path) -> None:
+    from openpyxl import Workbook
+
+    book = Workbook()
+    book.active.title = "Pupils, all"
+    for row in [HEADER, *ROWS]:
+        book.active.append(row)
+    book.create_sheet("Notes")
+    book.save(tmp_path / "students.xlsx")
+    agency = draft_agency("maple", [tmp_path / "students.xlsx"], tmp_path, sector="education")
+    assert agency.feeds["students"].format.sheet == "Pupils, all"
+
+
 def test_fields_of_a_fixed_width_file_are_guessed_by_their_blanks(tmp_path: Path) -> None:
     (tmp_path / "students.txt").write_text(as_fixed())
     agency = draft_agency("maple", [tmp_path / "students.txt"], tmp_path, sector="education")
