@@ -27,6 +27,8 @@ _KNOWN_BY: Mapping[str, tuple[str, ...]] = {
 }
 """What tells which agencies know a person, or how many."""
 
+_DELIVERED = "as_of"
+
 
 class Rows(Declared):
     """Which rows: of persons of these ages, with whom the recipient has an open case, whose links are good enough."""
@@ -133,11 +135,21 @@ def _check_columns(policy: Policy, place: Place) -> None:
 
 
 def _check_days(policy: Policy, table: str, column: str, place: Place) -> None:
-    """Where days are shifted none goes out as it is: one event with both would tell by how much."""
-    is_plain = column_classes()[table][column].kind == "date" and not policy.treatment_of(f"{table}.{column}")
-    if is_plain and "shifted" in policy.treatments.values():
+    """Where days are shifted, all days of what happened are: one event told in two ways would tell by how much.
+
+    Of a delivery's day (`as_of`) everybody knows when it was, so it is never shifted.
+    """
+    treatment, told = policy.treatment_of(f"{table}.{column}"), column_classes()[table][column]
+    if told.kind != "date" or "shifted" not in policy.treatments.values():
+        return
+    if column == _DELIVERED and treatment == "shifted":
+        what = f"{table}.{column} is the day of a delivery, which is known: shifted it tells by how much"
+        raise place.wrong(what, "treatments", mend="ask for its year, or leave it out")
+    may_be_year = column == _DELIVERED or told.sensitivity is Sensitivity.DEMOGRAPHIC
+    if treatment != "shifted" and not (treatment == "year" and may_be_year):
         what = f"other dates are shifted, and {table}.{column} is not"
-        raise place.wrong(what, "treatments", mend="treat all dates: shifted, month or year")
+        mend = "shift the days of all that happened; the year of a birth or of as_of may stand beside them"
+        raise place.wrong(what, "treatments", mend=mend)
 
 
 def _check_involvement(policy: Policy, table: str, column: str, place: Place) -> None:

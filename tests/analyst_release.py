@@ -25,7 +25,7 @@ START, END = date(2026, 1, 1), date(2035, 12, 31)
 CLASSES = [Sensitivity(name) for name in ("administrative", "demographic", "education", "criminal_justice",
            "juvenile_court", "child_protection", "health", "direct_identifier")]  # fmt: skip
 
-_SHIFTED = ', "*.*_on": shifted, "*.date": shifted, "*_date": shifted, "*.as_of": shifted'
+_SHIFTED = ', "*.*_on": shifted, "*.date": shifted, "*_date": shifted'
 
 
 def policy_text(*, shifted: bool = False) -> str:
@@ -35,7 +35,7 @@ def policy_text(*, shifted: bool = False) -> str:
         for table, columns in needs(measure, catalogue().events, measure.by).items():
             given.setdefault(table, set()).update(columns)
     for table in set(given) - {"timeline"}:
-        given[table] |= {"as_of"}
+        given[table] |= set() if shifted else {"as_of"}  # whose day everybody knows
     lines = [f"  {table}: [{', '.join(sorted(columns))}]" for table, columns in sorted(given.items())]
     return "\n".join([
         "policy: evaluation", "recipient: county_evaluation", "purpose: research", "agreement: DUL-1", "columns:",

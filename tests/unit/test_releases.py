@@ -106,9 +106,21 @@ def test_days_are_shifted_alike_for_all_of_a_person_and_never_left_as_they_were(
     assert {entered, alleged} <= happened, "and hold from table to table"
 
 
-def test_where_days_are_shifted_no_other_date_goes_out_as_it_is(own: World) -> None:
-    with pytest.raises(DeclarationError, match="other dates are shifted") as refused:
-        release(own, POLICY.replace("pseudonym}", 'pseudonym, "*.entry_date": shifted}'))
+@pytest.mark.parametrize(
+    ("enrollment", "treatments"),
+    [
+        ("entry_date", '"*.entry_date": shifted'),
+        ("entry_date", '"*.entry_date": shifted, "*.received_on": month'),
+        ("entry_date", '"*.entry_date": shifted, "*.received_on": year'),
+        ("entry_date, as_of", '"*.entry_date": shifted, "*.received_on": shifted, "*.as_of": shifted'),
+        ("entry_date, as_of", '"*.entry_date": shifted, "*.received_on": shifted, "*.as_of": month'),
+    ],
+)
+def test_where_days_are_shifted_nothing_that_tells_by_how_much_goes_out(
+    own: World, enrollment: str, treatments: str
+) -> None:
+    with pytest.raises(DeclarationError, match=r"other dates are shifted|is the day of a delivery") as refused:
+        release(own, POLICY.replace("entry_date", enrollment).replace("pseudonym}", f"pseudonym, {treatments}}}"))
     assert "study.yaml, line" in refused.value.where
     assert in_folder(own.home.root / "releases") == []
 
@@ -135,7 +147,8 @@ def test_every_column_of_every_table_can_go_out_treated(own: World) -> None:
         for table, columns in classes.items()
     }  # fmt: skip
     how = {"id": "pseudonym", "date": "shifted"}
-    treated = {f"{t}.{c}": how[classes[t][c].kind] for t, cs in may.items() for c in cs if classes[t][c].kind in how}
+    treated = {f"{t}.{c}": "year" if c == "as_of" else how[classes[t][c].kind]
+               for t, cs in may.items() for c in cs if classes[t][c].kind in how}  # fmt: skip
     own.small.write("DUL-1", draft.use(
         "DUL-1", disclosers=["hub", "school", "court", "care"], recipient="university", parent="MOU-1",
         purposes=PURPOSES, fields=["*.*"], sensitivities=[s for s in Sensitivity if s not in {*never, direct}],
