@@ -29,7 +29,9 @@ MENDS = {
     "not_applied_code": "nothing: the code has no common term and is kept as sent",
     "bad_identifier": "check the number",
     "damaged_identifier": "send the file as exported: a spreadsheet has thrown digits away",
-    "repaired_identifier": "send the file as exported: a spreadsheet has dropped leading zeros, which were put back",
+    "damaged_text": "send the file as exported: a spreadsheet shows an error where the text should stand",
+    "repaired_identifier": "send the number as it is: zeros were dropped, or signs put in that only look like its own,"
+    " as a spreadsheet does; it was put right",
     "repaired_excel_date": "send the file as exported: a spreadsheet has turned the date into a number",
     "repaired_text": "send the file in the declared encoding: text was encoded twice and was repaired",
     "replaced_bytes": "send the file in the declared encoding: bytes that are no character were replaced",

@@ -70,11 +70,20 @@ def cases(words: Cases, *, otherwise: str = "NULL") -> str:
 
 def _text(element: Element, names: Names) -> Conversion:
     longest = element.text.max_length if element.text else None
-    return Conversion(None, names.text, ((f"length({names.text}) > {longest}", "too_long"),) if longest else ())
+    too_long = ((f"length({names.text}) > {longest}", "too_long"),) if longest else ()
+    return _unless_error(names.text, names.text, too_long)
 
 
 def _folded(_element: Element, names: Names) -> Conversion:
-    return Conversion(None, f"fold_blanks({names.text})")
+    return _unless_error(names.text, f"fold_blanks({names.text})")
+
+
+def _unless_error(t: str, value: str, problems: Cases = ()) -> Conversion:
+    """A text, unless it is what a spreadsheet shows of a formula that failed."""
+    lost = f"is_spreadsheet_error({t})"
+    return Conversion(
+        None, f"CASE WHEN {lost} THEN NULL ELSE {value} END", ((lost, "damaged_text"), *problems), ((lost, "damaged"),)
+    )
 
 
 def _dated(element: Element, names: Names) -> Conversion:
@@ -149,16 +158,17 @@ def _identifier(element: Element, names: Names) -> Conversion:
     t, c = names.text, names.candidate
     candidate = f"without_formula_quotes({t})"
     damaged = (f"is_damaged_number({c})", "damaged_identifier")
+    # A letter that only looks like another (a Cyrillic A) would be the beginning of another identity.
+    strange = (f"strlen({c}) <> length({c})", "bad_identifier")
     unwrapped = (f"starts_with({t}, '=\"') AND {c} <> {t}", "repaired_identifier")
     missing = ((f"{t} IS NOT NULL", "damaged"),)
     if rule.width is None:
-        return Conversion(candidate, f"CASE WHEN {damaged[0]} THEN NULL ELSE {c} END", (damaged, unwrapped), missing)
+        value = f"CASE WHEN {damaged[0]} THEN NULL ELSE {c} END"
+        return Conversion(candidate, value, (damaged, strange, unwrapped), missing)
     short = f"lost_leading_zeros({c}, {rule.width})" if rule.pad else "false"
-    value = (
-        f"CASE WHEN {damaged[0]} THEN NULL WHEN length({c}) = {rule.width} THEN {c} "
-        f"WHEN {short} THEN with_leading_zeros({c}, {rule.width}) ELSE {c} END"
-    )
-    problems = (damaged, (short, "repaired_identifier"), (f"length({c}) <> {rule.width}", "bad_identifier"), unwrapped)
+    value = f"CASE WHEN {damaged[0]} THEN NULL WHEN {short} THEN with_leading_zeros({c}, {rule.width}) ELSE {c} END"
+    other_width = (f"length({c}) <> {rule.width}", "bad_identifier")
+    problems = (damaged, (short, "repaired_identifier"), other_width, strange, unwrapped)
     return Conversion(candidate, value, problems, missing)
 
 

@@ -9,10 +9,15 @@ CREATE MACRO fold_blanks(t) AS
 CREATE MACRO digits_of(t) AS
     CASE WHEN regexp_full_match(t, '[0-9]*') THEN t ELSE regexp_replace(t, '[^0-9]', '', 'g') END;
 
+-- #REF!: a formula of a spreadsheet could not be computed, and what it should show is lost.
+CREATE MACRO is_spreadsheet_error(t) AS
+    starts_with(t, '#') AND regexp_full_match(t, '#(REF!|N/A|NAME\?|VALUE!|DIV/0!|NUM!|NULL!|SPILL!|CALC!)');
+
 -- 1.21E+09: a spreadsheet has thrown digits away; #####: it had no room to show any.
 CREATE MACRO is_damaged_number(t) AS
     CASE WHEN contains(t, 'E+') THEN regexp_full_match(t, '[0-9](\.[0-9]+)?E\+[0-9]+')
-         WHEN starts_with(t, '##') THEN regexp_full_match(t, '#+') ELSE false END;
+         WHEN starts_with(t, '#')
+         THEN regexp_full_match(t, '##+|#(REF!|N/A|NAME\?|VALUE!|DIV/0!|NUM!|NULL!|SPILL!|CALC!)') ELSE false END;
 
 -- ="00123": a spreadsheet was told to leave the digits alone.
 CREATE MACRO without_formula_quotes(t) AS
@@ -21,7 +26,8 @@ CREATE MACRO without_formula_quotes(t) AS
 
 -- Digits that are too few, with or without the .0 of a spreadsheet's number.
 CREATE MACRO lost_leading_zeros(t, width) AS
-    length(t) <> width AND regexp_full_match(t, '[0-9]+(\.0)?') AND length(regexp_replace(t, '\.0$', '')) <= width;
+    (length(t) <> width OR ends_with(t, '.0'))
+    AND regexp_full_match(t, '[0-9]+(\.0)?') AND length(regexp_replace(t, '\.0$', '')) <= width;
 CREATE MACRO with_leading_zeros(t, width) AS lpad(regexp_replace(t, '\.0$', ''), width, '0');
 
 CREATE MACRO is_all_one_digit(t) AS replace(t, substr(t, 1, 1), '') = '';

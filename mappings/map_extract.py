@@ -190,12 +190,13 @@ class _Work:
 def _prepared(reading: Reading, feed: Feed, broken: list[Exception]) -> Iterator[pa.RecordBatch]:
     """The batches with their text mended, counting rows of another sender; what breaks the reading is kept."""
     others = 0
+    numbers = frozenset(column for each in feed.elements.values() if each.identifier for column in each.sent)
     try:
         for batch in reading.batches:
             if feed.sender is not None:
                 senders = pc.utf8_trim_whitespace(batch.column(feed.sender.column))
                 others += pc.sum(pc.not_equal(pc.fill_null(senders, ""), feed.sender.must_be)).as_py() or 0
-            yield mend_batch(batch)
+            yield mend_batch(batch, numbers)
     except Exception as error:
         broken.append(error)
         raise

@@ -16,6 +16,7 @@ PROBLEMS: dict[str, Severity] = {
     "not_applied_code": Severity.WARNING,
     "bad_identifier": Severity.WARNING,
     "damaged_identifier": Severity.WARNING,
+    "damaged_text": Severity.WARNING,
     "repaired_identifier": Severity.NOTE,
     "repaired_excel_date": Severity.NOTE,
     "repaired_text": Severity.NOTE,

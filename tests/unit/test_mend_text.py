@@ -11,9 +11,12 @@ from mappings.mend_text import INVISIBLE, mend_text
 from tests.mapping_cases import map_file
 
 ZERO_WIDTH_SPACE, JOINER, BYTE_ORDER_MARK, SOFT_HYPHEN = "\u200b", "\u2060", "\ufeff", "\u00ad"
+RIGHT_TO_LEFT, END_OF_DIRECTION = "\u200f", "\u202c"
 
 
-@pytest.mark.parametrize("character", [ZERO_WIDTH_SPACE, JOINER, BYTE_ORDER_MARK, SOFT_HYPHEN])
+@pytest.mark.parametrize(
+    "character", [ZERO_WIDTH_SPACE, JOINER, BYTE_ORDER_MARK, SOFT_HYPHEN, RIGHT_TO_LEFT, END_OF_DIRECTION]
+)
 def test_a_number_with_a_character_that_nobody_sees_is_the_same_number_and_noted(
     tmp_path: Path, character: str
 ) -> None:
@@ -23,6 +26,19 @@ def test_a_number_with_a_character_that_nobody_sees_is_the_same_number_and_noted
     assert [(row["_key"], row["surname"], row["_problems"]) for row in got.rows] == [
         ("0001", "Ode", "id:repaired_identifier"), ("0002", "Lind", None), ("0003", "Fen", None),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("sent", ["\uff10\uff10\uff10\uff11", "000\u0661", "\u06f0\u06f0\u06f0\u06f1"])
+def test_a_number_in_digits_of_another_script_is_the_same_number_and_noted(tmp_path: Path, sent: str) -> None:
+    got = map_file(tmp_path, f"ID,Name,Born\n{sent},Ode\u2013Lind,1/2/2010\n")
+    [row] = got.rows
+    assert (row["_key"], row["surname"], row["_problems"]) == ("0001", "Ode\u2013Lind", "id:repaired_identifier")
+
+
+def test_a_dash_in_a_number_is_a_hyphen_and_a_letter_that_looks_like_another_is_told() -> None:
+    values, marks = mend_text(pa.array(["25\u20130018", "25-0018", "\u0410-1", None]), numbers=True)
+    assert values.to_pylist() == ["25-0018", "25-0018", "\u0410-1", None]
+    assert marks[INVISIBLE].to_pylist() == [True, False, False, False]
 
 
 def test_a_number_that_is_repaired_in_two_ways_is_noted_once(tmp_path: Path) -> None:
