@@ -75,11 +75,17 @@ def _came_by(ledger: Ledger, agency: Agency, feed: Feed, moment: date | str) -> 
         came = [row for row in rows if last is not None and row.seq <= last.seq]
         until = (last.finished_at if last else None) or "9999"
     if not came:
+        first = _day_of(rows[0].received_at, agency) if rows else None
         raise ExtractError(
             f"nothing of {agency.agency}/{feed.feed} was in force then", where=str(moment),
-            mend="name a later day, or an extract of this feed that was loaded",
+            mend=f"name a day from {first} on (when it came counts, not the day it speaks of), or an extract of this "
+            "feed that was loaded" if first else "none of its extracts was loaded yet; see: kith status",
         )  # fmt: skip
     return [row.extract_id for row in came], until
+
+
+def _day_of(received_at: str, agency: Agency) -> date:
+    return datetime.fromisoformat(received_at).astimezone(ZoneInfo(agency.timezone)).date()
 
 
 def _folded(

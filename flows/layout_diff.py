@@ -53,7 +53,7 @@ def layout_diff(home: Home, ledger: Ledger, agency: Agency, feed: Feed, file: Pa
     """
     tried = try_sample(home, ledger, agency, feed, file, now=now)
     changes = [
-        Change(each["detail"] if "column" in each["code"] else "", _SAYS.get(each["code"]) or each["detail"] or each["code"])
+        Change(each["detail"] if "column" in each["code"] else "", _SAYS.get(each["code"], str(each["detail"])))
         for each in tried.of_the_file if each["code"] in _SAYS or each["severity"] == "error"
     ]  # fmt: skip
     retyped = [

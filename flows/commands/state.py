@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +17,9 @@ from standard.errors import DeclarationError
 
 def state(
     feed: Annotated[str, typer.Argument(metavar="AGENCY/FEED")],
-    as_of: Annotated[str, typer.Option("--as-of", help="A day (2026-09-30, its end) or the id of an extract.")],
+    as_of: Annotated[
+        str, typer.Option("--as-of", help="A day (2026-09-30, its end, by when files came) or the id of an extract.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="The file to write: .csv or .parquet. It holds personal values.")],
     home: HomeOption = HERE,
     as_json: JsonOption = False,
@@ -46,7 +49,12 @@ def state(
 
 
 def _moment(said: str) -> date | str:
+    if extract := re.fullmatch(r"([0-9a-f]{24})(-\d+)?", said):  # a receipt's id is its extract's and a number
+        return extract[1]
     try:
         return date.fromisoformat(said)
     except ValueError:
-        return said
+        raise DeclarationError(
+            "--as-of is neither a day nor the id of an extract", where=said,
+            mend="write the day as 2026-09-30, or take an id from: kith receipt list",
+        ) from None  # fmt: skip

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from typer.testing import CliRunner
 
 from expectations.past_states import write_state_as_of
-from standard.errors import ExtractError
+from flows.cli import app
+from standard.errors import DeclarationError, ExtractError
 from tests.exchange import MONDAY, small_exchange
 from tests.school import PUPILS, VISITS, School
 
@@ -35,8 +37,13 @@ def test_the_rows_of_every_day_and_extract_come_again(tmp_path: Path) -> None:
         assert pupils_as_of(school, extract_id, tmp_path / "state.csv") == keys
     assert (tmp_path / "state.csv").stat().st_mode & 0o077 == 0
     assert not list(school.home.root.glob(".state-*"))
-    with pytest.raises(ExtractError, match="nothing of"):
+    with pytest.raises(ExtractError, match="nothing of") as before:
         pupils_as_of(school, (MONDAY - timedelta(days=1)).date(), tmp_path / "none.parquet")
+    assert f"a day from {MONDAY.date()} on" in before.value.mend
+    for said in (f"{extracts[0]}-1", "Monday"):  # the id of a receipt, too
+        asked = ["state", "hillside_schools/students", "--as-of", said, "--out", str(tmp_path / "asked.csv")]
+        ran = CliRunner().invoke(app, [*asked, "--home", str(school.home.root)])
+        assert isinstance(ran.exception, DeclarationError) if said == "Monday" else ran.exit_code == 0, ran.output
     # An order of the third night: who is sealed today is in no state of the past.
     school.night(visits=f"{VISITS}1,004211,2026-09-08,\n")
     school.night(visits=f"{VISITS}1,004211,2026-09-08,Y\n")
