@@ -38,7 +38,7 @@ class _Place:
 
     @property
     def staging(self) -> str:
-        return f"{self.schema}_new"
+        return f"new_{self.schema}"  # no recipient's own: those begin otherwise
 
     def table(self, name: str) -> str:
         return f"{self.policy}_{name}"
@@ -71,7 +71,7 @@ def publish_release(release: Release, kept: Kept, url: str, *, by_open_case: boo
     try:
         with psycopg.connect(conninfo(url), autocommit=True) as connection:
             _make_schema(connection, place)
-            _load(connection, release, kept, place)
+            _load(connection, release, kept if by_open_case else None, place)
             when_free(place.schema, lambda: _swap(connection, release, place, by_open_case=by_open_case))
     except psycopg.Error as error:
         raise PublishError(
@@ -132,12 +132,28 @@ def _make_own_tables(connection: psycopg.Connection, place: _Place) -> None:
         " PRIMARY KEY (policy, person_id))"
     ).format(place.at(_OPEN_CASE)))  # fmt: skip
     connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {0} TO {0}").format(role))
-    for name in (_RELEASE, _OPEN_CASE):
-        connection.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(place.at(name), role))
+    connection.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(place.at(_RELEASE), role))
+    _keep_cases(connection, place)
 
 
-def _load(connection: psycopg.Connection, release: Release, kept: Kept, place: _Place) -> None:
-    """Fills the staging schema, counted against the manifest."""
+def _keep_cases(connection: psycopg.Connection, place: _Place) -> None:
+    """Who has an open case is seen while it is open and may be used, and never until when: it is a true day."""
+    cases, role = place.at(_OPEN_CASE), sql.Identifier(place.schema)
+    kept = "SELECT FROM pg_policies WHERE schemaname = %s AND tablename = %s"
+    if connection.execute(kept, [place.schema, _OPEN_CASE]).fetchall():
+        return  # once: it would wait for every reader
+    seen = sql.SQL(
+        'SELECT FROM {} r WHERE r.policy = open_case.policy AND r.expires >= current_date AND "until" >= current_date'
+    ).format(place.at(_RELEASE))
+    connection.execute(sql.SQL("REVOKE SELECT ON {} FROM {}").format(cases, role))
+    connection.execute(sql.SQL("GRANT SELECT (policy, person_id) ON {} TO {}").format(cases, role))
+    connection.execute(sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY").format(cases))
+    policy = sql.SQL("CREATE POLICY seen ON {} FOR SELECT TO {} USING (EXISTS ({}))")
+    connection.execute(policy.format(cases, role, seen))
+
+
+def _load(connection: psycopg.Connection, release: Release, kept: Kept | None, place: _Place) -> None:
+    """Fills the staging schema, counted against the manifest; open cases only where `kept` is asked for them."""
     with connection.transaction():
         for name, told in sorted(release.manifest["tables"].items()):
             table = sql.Identifier(place.staging, place.table(name))
@@ -151,7 +167,7 @@ def _load(connection: psycopg.Connection, release: Release, kept: Kept, place: _
         cases = sql.Identifier(place.staging, _OPEN_CASE)
         connection.execute(sql.SQL('CREATE TABLE {} (person_id text, "until" date)').format(cases))
         with connection.cursor().copy(sql.SQL("COPY {} FROM STDIN").format(cases)) as copy:
-            for row in _open_cases(release, kept):
+            for row in _open_cases(release, kept) if kept else ():
                 copy.write_row(row)
 
 
@@ -205,11 +221,7 @@ def _keep(connection: psycopg.Connection, place: _Place, name: str, *, by_open_c
     table, role = place.at(name), sql.Identifier(place.schema)
     seen = sql.SQL(
         "EXISTS (SELECT FROM {} r WHERE r.policy = {policy} AND r.expires >= current_date)"
-        + (
-            ' AND person_id IN (SELECT c.person_id FROM {} c WHERE c.policy = {policy} AND c."until" >= current_date)'
-            if by_open_case
-            else ""
-        )
+        + (" AND person_id IN (SELECT c.person_id FROM {} c WHERE c.policy = {policy})" if by_open_case else "")
     ).format(place.at(_RELEASE), *([place.at(_OPEN_CASE)] if by_open_case else []), policy=sql.Literal(place.policy))
     connection.execute(sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY").format(table))
     connection.execute(sql.SQL("CREATE POLICY seen ON {} FOR SELECT TO {} USING ({})").format(table, role, seen))

@@ -115,7 +115,7 @@ def test_a_recipient_sees_nothing_of_another_or_of_the_record_and_changes_nothin
     with recipient(url, "university") as connection:
         for query in (
             "SELECT * FROM release_care.care_plans_enrollment",
-            "SELECT * FROM release_care.open_case",
+            "SELECT person_id FROM release_care.open_case",
             "SELECT * FROM kith_record.person_source",
             "SET ROLE release_care",
             "UPDATE release_university.release SET expires = '2099-01-01'",
@@ -146,9 +146,25 @@ def test_an_agency_sees_a_person_only_while_it_has_an_open_case(made: World, url
     assert given.table("enrollment").to_arrow().num_rows == 2, "on the day of the release both cases were open"
     with recipient(url, "care") as connection:
         seen = rows(connection, "SELECT person_id FROM release_care.care_plans_enrollment")
-        known = dict(rows(connection, 'SELECT person_id, "until" FROM release_care.open_case'))
-    assert sorted(known.values()) == [DAY + timedelta(6), date(9999, 12, 31)]
-    assert [known[person] for (person,) in seen] == [date(9999, 12, 31)]
+        assert rows(connection, "SELECT person_id FROM release_care.open_case") == seen
+        for query in ("SELECT * FROM release_care.open_case", 'SELECT max("until") FROM release_care.open_case'):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(query)
+    with admin(url) as owner:
+        known = dict(rows(owner, 'SELECT person_id, "until" FROM release_care.open_case'))
+        assert sorted(known.values()) == [DAY + timedelta(6), date(9999, 12, 31)]
+        assert [known[person] for (person,) in seen] == [date(9999, 12, 31)]
+        owner.execute("UPDATE release_care.release SET expires = current_date - 1")
+    with recipient(url, "care") as connection:
+        assert rows(connection, "SELECT person_id FROM release_care.open_case") == []
+
+
+def test_a_release_that_is_not_by_open_case_tells_of_no_case(made: World, url: str) -> None:
+    """Days of cases that stand beside pseudonyms would tell the recipient who they are."""
+    of_all = CARE.replace("need_to_know: open_case", "need_to_know: open_case, lowest_weight: 0")
+    give(made, url, of_all, "care_plans")
+    with admin(url) as owner:
+        assert rows(owner, "SELECT person_id FROM release_care.open_case") == []
 
 
 def test_a_table_that_cannot_be_kept_to_open_cases_is_refused(made: World, url: str) -> None:
