@@ -40,6 +40,12 @@ def students() -> str:
     return "\n".join(["StudentNo,First,Last,DOB,Sex,Homeroom", *well, *wrong]) + "\n"
 
 
+def manifest(of: str) -> str:
+    """A manifest whose lines bear values of persons where names of files, numbers and hashes should stand."""
+    lines = [f"{of},15,{STREETS[3]}", f"{NARRATIVE[3]},{PHONES[0]},{SSNS[0]}", f"students_{FILES[1]}.csv,3,{CASES[1]}"]
+    return "\n".join(["file,rows,sha256", *lines]) + "\n"
+
+
 def headless() -> str:
     """A file whose header was lost: its first row stands where the names of the columns should."""
     rows = [f"{6001 + n:06},{HEADLESS[n]},{STREETS[2]},{BORN[0]},1,{CASES[1]}" for n in range(4)]

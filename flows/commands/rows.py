@@ -11,7 +11,8 @@ from typing import Annotated
 import sqlalchemy as sa
 import typer
 
-from flows.settings import agency_folders, load_agency_of, load_settings, open_home_ledger
+from flows.settings import agency_folders, load_agencies_of, load_agency_of, load_settings, open_home_ledger
+from flows.standing import shown_name
 from flows.terminal import HERE, Commands, HomeOption, JsonOption, answer, home_at, table
 from mappings.declarations import Feed
 from standard.errors import ExtractError
@@ -77,9 +78,14 @@ def list_rows(
     from expectations.quarantine import count_quarantine, list_quarantine
 
     with opened(home) as at:
-        counts = [asdict(c) for c in count_quarantine(at.home, at.ledger, agency=agency, feed=feed)]
+        agencies = load_agencies_of(at.home, load_settings(at.home))
+        counts = [
+            asdict(c) | {"name": shown_name(agencies, c.agency, c.feed, c.name)}
+            for c in count_quarantine(at.home, at.ledger, agency=agency, feed=feed)
+        ]
+        names = {count["extract_id"]: count["name"] for count in counts}
         rows = [
-            asdict(row)
+            asdict(row) | {"name": names[row.extract_id]}
             for row in list_quarantine(at.home, at.ledger, agency=agency, feed=feed, reason=reason, limit=limit)
         ]
     shown = table(rows, ("extract_id", "name", "line", "record", "reason", "mend"))
