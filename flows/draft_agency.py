@@ -33,6 +33,16 @@ _ENOUGH = 0.95
 _MOST_CODES = 25
 _MOST_OF_KEY = 8
 _CODED = {"sex"}
+_SHORT = {
+    "nm": "name", "nme": "name", "dt": "date", "addr": "address", "adr": "address", "ph": "phone", "frst": "first",
+    "fst": "first", "lst": "last", "mid": "middle", "mdl": "middle", "gndr": "gender", "brth": "birth",
+}  # fmt: skip
+"""Words of headers -> what they are short for."""
+_THE_RECORDS_OWN = {
+    "student", "stu", "stud", "pupil", "child", "client", "clnt", "person", "participant", "member", "patient", "legal",
+    "home",
+}  # fmt: skip
+"""Words before a header's own that say only whose record it is."""
 
 
 @dataclass
@@ -97,8 +107,7 @@ def undecided(agency: Agency) -> dict[str, list[str]]:
 
 def _draft(sample: Sample) -> _Drafted:
     draft = _Drafted(sample, _feed_name(sample.path.name))
-    common = common_columns([_last(column) for column in sample.columns])
-    called = {name: word for word, name in common.items()}
+    called = _called([_last(column) for column in sample.columns])
     for column, values in sample.columns.items():
         given = [value for value in values if value]
         if kind := _kind(called.get(_last(column), ""), given):
@@ -129,8 +138,10 @@ def _kind(common: str, given: Sequence[str]) -> str | None:
         return "phone: {}"
     if common in ("given", "middle", "surname") and not _all_like(r"[\d.]+", given):
         return "name: {}"
-    if common in ("address", "city"):
+    if common in ("address", "city") and not _all_like(r"[\d.]+", given):
         return "address: {}" if common == "address" else "text: {}"
+    if common == "zip" and _all_like(r"\d{5}(-?\d{4})?", given):
+        return "text: {}"
     if common in _CODED and len(set(given)) <= _MOST_CODES:
         return "code"
     return None
@@ -244,6 +255,22 @@ def _pattern(name: str) -> str:
 def _last(column: str) -> str:
     """Of a path its last name."""
     return re.sub(r"^.*[/@:]", "", column) or column
+
+
+def _called(headers: Sequence[str]) -> dict[str, str]:
+    """Header -> the common column it plainly is: as it stands, else spelled out where no other header is it."""
+    found = {header: common for common, header in common_columns(headers).items()}
+    spelled = {_spelled_out(header): header for header in reversed(headers)}
+    for common, words in common_columns(list(spelled)).items():
+        if common not in found.values():
+            found.setdefault(spelled[words], common)
+    return found
+
+
+def _spelled_out(header: str) -> str:
+    """FIRST_NM is first name, STU_BIRTH_DT birth date, GENDER_CD gender; GUARDIAN_FIRST_NM stays somebody else's."""
+    words = [_SHORT.get(word, word) for word in _plain(header).split("_") if word not in ("cd", "code")]
+    return " ".join(words[1:] if words and words[0] in _THE_RECORDS_OWN and words[-1] != "id" else words)
 
 
 def _plain(text: str) -> str:

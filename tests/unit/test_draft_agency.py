@@ -133,3 +133,19 @@ def test_a_key_of_several_columns_is_found_and_a_last_delimiter_is_no_column(tmp
     assert feed.key == ("student_no", "seq")
     assert feed.format.trailing
     assert undecided(agency) == {"contacts": ["Kind"]}
+
+
+def test_headers_that_are_cut_short_are_recognised_and_those_of_others_are_not(tmp_path: Path) -> None:
+    (tmp_path / "pupils.csv").write_text(
+        "STU_NO,STU_FIRST_NM,STU_LAST_NM,BRTH_DT,GENDER_CD,HOME_ADDR,ZIP,GUARDIAN_LAST_NM,LEGAL_LAST_NM\n"
+        "0041,Amara,Osei,2013-04-02,F,3 Birch St,01060,Osei,Osei\n"
+        "0042,Bo,Hargreen,2013-08-08,M,4 Birch St,01062,Hargreen,Ott\n"
+    )
+    agency = draft_agency("maple", [tmp_path / "pupils.csv"], tmp_path, sector="education")
+    feed = agency.feeds["pupils"]
+    assert {name: each.column for name, each in feed.elements.items()} == {
+        "stu_no": "STU_NO", "given": "STU_FIRST_NM", "surname": "STU_LAST_NM", "birth_date": "BRTH_DT",
+        "sex": "GENDER_CD", "address": "HOME_ADDR", "zip": "ZIP",
+    }  # fmt: skip
+    assert undecided(agency) == {"pupils": ["GUARDIAN_LAST_NM", "LEGAL_LAST_NM"]}
+    assert list(feed.entities) == ["person", "person_name", "person_demographic"]
