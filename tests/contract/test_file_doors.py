@@ -97,8 +97,8 @@ def with_settle(source: Source, seconds: float) -> Source:
 class Meddled(Landing):
     """A landing area that lets the agency go on writing while a file is fetched."""
 
-    path: Path
-    when: str
+    path: Path = Path()
+    when: str = ""
 
     def part(self, source: str, listed: Listed) -> Part:
         part = super().part(source, listed)
@@ -123,7 +123,7 @@ class Meddled(Landing):
 def test_a_file_that_grows_while_it_is_fetched_is_left(exchange: Exchange, file_agency: FileAgency, when: str) -> None:
     source = with_settle(file_agency.source, 0)
     path = file_agency.put("students_20260301.csv", b"x" * 300_000)
-    landing = Meddled(exchange.landing.folder, path, when)
+    landing = Meddled(exchange.landing.folder, path=path, when=when)
     received = exchange.poll(source, file_agency.wanted, landing=landing)
     assert received.extracts == [] and [left.reason for left in received.left] == ["changed while it was read"]
     assert exchange.contents() == []
