@@ -52,7 +52,7 @@ MENDS = {
     "spreadsheet_damage": "send the file as exported, not as a spreadsheet saved it: it changed numbers or dates",
     "wrong_sender": "check which agency's file this is",
     "layout": "send the file in the agreed layout, or declare the new one",
-    "empty": "send the file again: it holds nothing, not even a header",
+    "empty": "send the file again: it holds no record",
     "no_agreement": "sign or renew the agreement that covers the feed: kith agreement check",
     "unlisted": "send the manifest that lists this file",
     "mass_withdrawal": "check that the file is whole; a person may then release it",
