@@ -17,12 +17,13 @@ from flows.settings import REPOSITORY_AGENCIES, agency_folder, load_agency_of, l
 from flows.try_sample import checked_sample
 from mappings.declarations import Feed
 from mappings.load import Agency, load_agency
-from receipts.owed import deliveries_before
+from receipts.owed import deliveries_before, told_of_first
 from receipts.receipt import Before, Delivery, Outcome, Row, describe
 from standard.errors import DeclarationError
-from store.extracts import Checked, FileFinding, Severity, Status
+from store.extracts import Checked, FileFinding, Holds, Severity, Status
 from store.home import Home, literal, peek
-from store.ledger import Ledger, code_pending, extract, open_ledger
+from store.landing import copied_file
+from store.ledger import Ledger, code_pending, open_ledger
 
 _AFTER_ALL = 1 << 60
 
@@ -147,13 +148,13 @@ def _came_before(ledger: Ledger, agency: Agency, feed: Feed, checked: Checked) -
     """The delivery that held the same content; a table is no file and may come back to what it was."""
     if feed.arrives.files is None:
         return None
-    same = sa.and_(
-        extract.c.agency == agency.agency, extract.c.feed == feed.feed,
-        extract.c.sha256 == checked.batch.extract.sha256,
-    )  # fmt: skip
+    seen = checked.batch.extract
+    went_back = seen.as_of if "{as_of:" in feed.arrives.files and feed.holds is Holds.FULL else None
     with ledger.reading() as connection:
-        row = connection.execute(sa.select(extract).where(same).order_by(extract.c.seq).limit(1)).first()
-    return None if row is None else {"name": row.name, "received_at": row.received_at, "status": row.status}
+        of = copied_file(
+            connection, agency=agency.agency, feed=feed.feed, sha256=seen.sha256, went_back=went_back
+        )  # fmt: skip
+        return told_of_first(connection, of)
 
 
 def _sha256(path: Path) -> str:

@@ -123,7 +123,7 @@ def _outcome(connection: sa.Connection, home: Home, row: sa.RowMapping) -> Outco
         counts={(each.disposition, each.reason): each.rows for each in accounts},
         of_the_file=_of_the_file(connection, of),
         findings=findings if counted and findings.is_file() else None,
-        duplicate_of=_first(connection, row["duplicate_of"]),
+        duplicate_of=told_of_first(connection, row["duplicate_of"]),
         new_codes={row.element: row.codes for row in connection.execute(codes.group_by(code_pending.c.element))},
     )
 
@@ -135,7 +135,8 @@ def _of_the_file(connection: sa.Connection, of: str) -> list[FileFinding]:
     ]
 
 
-def _first(connection: sa.Connection, extract_id: str | None) -> Row | None:
+def told_of_first(connection: sa.Connection, extract_id: str | None) -> Row | None:
+    """What is told of the delivery that a duplicate repeats: name, received_at, and where it stands."""
     if extract_id is None:
         return None
     row = connection.execute(sa.select(extract).where(extract.c.extract_id == extract_id)).one()

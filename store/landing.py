@@ -155,9 +155,11 @@ def land(
     with ledger.writing() as connection:
         _one_writer(connection)
         same = _same_content(connection, agency, feed, arrival.sha256)
-        first = _duplicate_of(connection, agency, feed, arrival, same)
-        if first and arrival.dated and holds is Holds.FULL and _went_back(connection, agency, feed, arrival):
-            first = None
+        if arrival.listed is None:
+            first = _as_last_read(connection, agency, feed, arrival.sha256) if same else None
+        else:
+            went_back = arrival.as_of if arrival.dated and holds is Holds.FULL else None
+            first = copied_file(connection, agency=agency, feed=feed, sha256=arrival.sha256, went_back=went_back)
         values = {
             "extract_id": extract_id(agency, feed, arrival.sha256, len(same) + 1),
             "agency": agency, "feed": feed, "name": arrival.name, "sha256": arrival.sha256, "size": arrival.size,
@@ -203,27 +205,45 @@ def _same_content(connection: sa.Connection, agency: str, feed: str, sha256: str
     return list(connection.execute(chosen.order_by(table.c.seq)).scalars())
 
 
-def _duplicate_of(connection: sa.Connection, agency: str, feed: str, arrival: Arrival, same: list[str]) -> str | None:
-    if not same or arrival.listed is not None:
-        return same[0] if same else None
+def copied_file(
+    connection: sa.Connection, *, agency: str, feed: str, sha256: str, went_back: date | None
+) -> str | None:  # fmt: skip
+    """The first delivery of a file's content, of which the file is a duplicate; None: it is none.
+
+    Args:
+        connection: To the ledger.
+        agency: Whose file it is.
+        feed: Of which feed.
+        sha256: Of its content.
+        went_back: The day for which a full file speaks by its name: it is no duplicate where other content spoke for a
+            day between. None: any copy counts.
+    """
+    same = _same_content(connection, agency, feed, sha256)
+    if not same or (went_back is not None and _went_back(connection, agency, feed, sha256, went_back)):
+        return None
+    return same[0]
+
+
+def _as_last_read(connection: sa.Connection, agency: str, feed: str, sha256: str) -> str | None:
+    """The last reading of a table, if it is the same as this one."""
     table = tables.extract
     mine = sa.and_(table.c.agency == agency, table.c.feed == feed, table.c.status != Status.DUPLICATE)
     latest = connection.execute(
         sa.select(table.c.extract_id, table.c.sha256).where(mine).order_by(table.c.seq.desc()).limit(1)
     ).one()
-    return str(latest.extract_id) if latest.sha256 == arrival.sha256 else None
+    return str(latest.extract_id) if latest.sha256 == sha256 else None
 
 
-def _went_back(connection: sa.Connection, agency: str, feed: str, arrival: Arrival) -> bool:
+def _went_back(connection: sa.Connection, agency: str, feed: str, sha256: str, as_of: date) -> bool:
     """Whether a file speaks for a later day than its copies, and other content for a day between."""
     table = tables.extract
     of_feed = sa.and_(table.c.agency == agency, table.c.feed == feed)
-    copies = sa.select(sa.func.max(table.c.as_of)).where(of_feed, table.c.sha256 == arrival.sha256)
+    copies = sa.select(sa.func.max(table.c.as_of)).where(of_feed, table.c.sha256 == sha256)
     others = sa.select(sa.func.max(table.c.as_of)).where(
-        of_feed, table.c.sha256 != arrival.sha256, table.c.as_of <= arrival.as_of.isoformat()
+        of_feed, table.c.sha256 != sha256, table.c.as_of <= as_of.isoformat()
     )
     copied, other = connection.execute(copies).scalar_one(), connection.execute(others).scalar_one()
-    return other is not None and copied < other <= arrival.as_of.isoformat()
+    return other is not None and copied < other <= as_of.isoformat()
 
 
 def note_left(ledger: Ledger, left: Left, *, agency: str, feed: str, at: datetime) -> None:
