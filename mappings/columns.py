@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from mappings.compile import needs
 from mappings.declarations import Feed
-from mappings.reading import shown_name
+from mappings.reading import new_columns, shown_name
 from store.extracts import FileFinding, Severity
+
+_LINE_END = re.compile("[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+"""What ends a line elsewhere, and no name of a column holds."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,18 @@ def column_key(name: str) -> str:
     return name if "\ufffd" in name else re.sub(r"[\W_]+", "", name).casefold() or name
 
 
-def match_columns(feed: Feed, present: Sequence[str]) -> Matched:
+def hold_line_ends(names: Iterable[str]) -> bool:
+    """Whether names hold what ends a line elsewhere: then they are no names but the records of the file."""
+    return any(_LINE_END.search(name) for name in names)
+
+
+def match_columns(feed: Feed, present: Sequence[str], *, are_names: bool = True) -> Matched:
     """Matches the columns a file has to those the feed declares: by name, whatever their order.
 
     Args:
         feed: The declaration.
         present: The names in the file, in order, as sent.
+        are_names: Whether undeclared ones are surely names, and may be shown.
     """
     repeated = {key for key, count in Counter(column_key(name) for name in present).items() if count > 1}
     by_key = {column_key(name): name for name in reversed(present)}
@@ -60,7 +69,7 @@ def match_columns(feed: Feed, present: Sequence[str]) -> Matched:
         for column in missing
     ]
     taken = set(names.values())
-    findings += [_finding("new_column", Severity.WARNING, shown_name(name)) for name in present if name not in taken]
+    findings += new_columns([name for name in present if name not in taken], are_names=are_names)
     doubled = sorted(column for column in names if column_key(names[column]) in repeated)
     findings += [_finding("repeated_column", Severity.ERROR, column) for column in doubled]
     share = len(names) / len(feed.columns)
@@ -78,6 +87,11 @@ def vital_columns(feed: Feed) -> set[str]:
         elements |= set(waiting)
     columns = {column for name in elements for column in feed.elements[name].sent}
     return columns | ({feed.sender.column} if feed.sender else set())
+
+
+def key_places(feed: Feed) -> list[int]:
+    """The places, among the feed's columns, of those that its key is read from."""
+    return sorted({feed.columns.index(column) for name in feed.key for column in feed.elements[name].sent})
 
 
 def firm_columns(feed: Feed) -> set[str]:

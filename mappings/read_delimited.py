@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from mappings.columns import match_columns
+from mappings.columns import hold_line_ends, match_columns
 from mappings.declarations import Feed
 from mappings.formats import Format
 from mappings.numbering import Numbering
@@ -99,7 +99,10 @@ def _read_header(file: _File) -> bool:
     file.header = [_bare(name) for name in first] if form.header else list(form.columns)
     if form.trailing and file.header[-1]:
         file.header.append("")
-    matched = match_columns(file.feed, file.header[:-1] if form.trailing else file.header)
+    no_line_ends = form.header and hold_line_ends(first)
+    alone = form.header and not file.stream.head().strip()
+    names = file.header[:-1] if form.trailing else file.header
+    matched = match_columns(file.feed, names, are_names=not (alone or no_line_ends))
     if matched.share < 0.5 or (not form.header and len(first) != len(file.header)):
         _hold_layout(file, head)
         return False
@@ -107,6 +110,8 @@ def _read_header(file: _File) -> bool:
     reading.findings += matched.findings
     if matched.hold:
         reading.hold = reading.hold or "layout"
+    if no_line_ends:
+        reading.hold_for("layout", "no_line_ends", "the first line holds signs that end no line (NEL, U+2028)")
     note_encoding(file.stream, reading)
     return True
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from mappings.columns import key_places
 from mappings.declarations import Feed
 from mappings.paths import SEVERAL, Step, is_spoken_for, parse_path, parse_place, paths_of
 from mappings.read_delimited import BLOCK, note_encoding, note_nuls
 from mappings.read_fixed_width import text_lines
-from mappings.reading import Reading, Unreadable, note_new, schema_of
+from mappings.reading import Reading, Unreadable, note_paths, schema_of
 from mappings.text_stream import TextStream
 
 Value = Any
@@ -68,18 +69,21 @@ class _Records:
         self.paths = [parse_path(column) for column in feed.columns]
         self.known = paths_of(feed.columns)
         self.new: dict[str, None] = {}
+        self.key_at = key_places(feed)
+        self.has_key = not self.key_at
 
     def batches(self, values: Iterable[_Found], stream: TextStream) -> Iterator[pa.RecordBatch]:
         records = self._records(values)
         schema = schema_of(self.reading.columns)
         while rows := list(islice(records, _ROWS)):
+            self.has_key = self.has_key or any(row[3 + at] for row in rows for at in self.key_at)
             arrays = [
                 pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), schema.types, strict=True)
             ]
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
         note_nuls(stream, self.reading)
         stream.close()
-        note_new(list(self.new), self.reading)
+        note_paths(list(self.new), self.reading, has_key=self.has_key)
 
     def _records(self, values: Iterable[_Found]) -> Iterator[tuple[Value, ...]]:
         for found in values:

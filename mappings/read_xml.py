@@ -12,10 +12,11 @@ from typing import Any
 import pyarrow as pa
 from lxml import etree  # type: ignore[import-untyped]
 
+from mappings.columns import key_places
 from mappings.declarations import Feed
 from mappings.paths import SEVERAL, Step, is_spoken_for, parse_path, parse_place, paths_of
 from mappings.read_delimited import BLOCK, note_encoding, note_nuls
-from mappings.reading import Reading, note_new, schema_of
+from mappings.reading import Reading, note_paths, schema_of
 from mappings.text_stream import TextStream
 
 _Element = Any
@@ -102,6 +103,8 @@ class _File:
         self.open_for, self.opened = 0, None
         self.known = paths_of(feed.columns)
         self.new: dict[str, None] = {}
+        self.key_at = key_places(feed)
+        self.has_key = not self.key_at
         self.chunk = self._empty()
 
     def _empty(self) -> _Chunk:
@@ -201,6 +204,7 @@ class _File:
     def _batch(self) -> pa.RecordBatch:
         chunk, self.chunk = self.chunk, self._empty()
         count, last = len(chunk.lines), self.reading.records
+        self.has_key = self.has_key or any(any(chunk.columns[at]) for at in self.key_at)
         fixed = [range(last - count + 1, last + 1), chunk.lines, [None] * count]
         schema = schema_of(self.reading.columns)
         arrays = [pa.array(values, kind) for values, kind in zip([*fixed, *chunk.columns], schema.types, strict=True)]
@@ -209,7 +213,7 @@ class _File:
     def _finish(self) -> None:
         note_nuls(self.stream, self.reading)
         self.stream.close()
-        note_new(list(self.new), self.reading)
+        note_paths(list(self.new), self.reading, has_key=self.has_key)
 
 
 class _Names:

@@ -11,11 +11,11 @@ import pyarrow as pa
 from store.extracts import FileFinding, Severity
 
 MOST_NEW = 20
+"""New columns that are named; the others are counted."""
 _PLAIN_NAME = re.compile(r"[@A-Za-z_][\w .#():-]{0,60}")
 _DIGIT = re.compile(r"\d")
 _TOLD_BY_DIGITS = 8
 """So many digits are a date, a telephone or a number of a person."""
-"""New columns that are named; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,21 @@ def shown_name(name: str) -> str:
     return name if plain else f"a column with a name of {len(name)} characters"
 
 
-def note_new(new: list[str], reading: Reading) -> None:
-    """Finds that there are columns which nobody declared."""
-    for path in new[:MOST_NEW]:
-        reading.find("new_column", Severity.WARNING, shown_name(path))
-    if len(new) > MOST_NEW:
-        reading.find("new_column", Severity.WARNING, f"and {len(new) - MOST_NEW} more")
+def new_columns(new: Sequence[str], *, are_names: bool = True) -> list[FileFinding]:
+    """That there are columns which nobody declared.
+
+    Args:
+        new: Their names, or paths.
+        are_names: Whether they are names at all: a file without line ends, or of other records than those of its feed,
+            has values of persons in their place, and is told of by a number alone.
+    """
+    shown = [shown_name(path) for path in new[:MOST_NEW]] if are_names else []
+    left = [f"{'and ' if shown else ''}{len(new) - len(shown)} more than declared"] if len(new) > len(shown) else []
+    return [FileFinding("new_column", Severity.WARNING, told) for told in [*shown, *left]]
+
+
+def note_paths(new: list[str], reading: Reading, *, has_key: bool) -> None:
+    """Finds paths that nobody declared; a file no record of which gives its key is of other records, and is held."""
+    reading.findings += new_columns(new, are_names=has_key)
+    if reading.records > len(reading.unreadable) and not has_key and not reading.hold:
+        reading.hold_for("layout", "no_key_column", "no record has anything where the key should stand")

@@ -321,3 +321,21 @@ def test_the_lines_of_a_file_that_cannot_be_split_are_counted_as_they_would_be_r
     text = "a,b\r\n\0\n \t\n\né\r4,5\n\x1a"
     (tmp_path / "lines").write_bytes(text.encode(encoding))
     assert count_lines(TextStream(tmp_path / "lines", encoding)) == 4, "a NUL is no blank, the mark of an end no line"
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\x85", "\x1e"])
+def test_records_that_end_in_no_line_end_are_held_and_no_value_is_shown_for_a_column(tmp_path: Path, end: str) -> None:
+    got = map_file(tmp_path, GOOD.replace("\n", end))
+    assert got.batch.hold == "layout"
+    assert not any(value in f.detail for f in got.batch.findings for value in ("Ode", "Lind"))
+
+
+def test_a_file_of_one_line_shows_no_value_for_a_column(tmp_path: Path) -> None:
+    got = map_file(tmp_path, GOOD.replace("\n", ","))
+    assert [f.detail for f in got.batch.findings if f.code == "new_column"] == ["7 more than declared"]
+
+
+def test_of_many_new_columns_the_first_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    got = map_file(tmp_path, "".join(f"{line}{',x' * 90}\n" for line in GOOD.splitlines()).replace("x", "Pet"))
+    new = [f.detail for f in got.batch.findings if f.code == "new_column"]
+    assert (len(new), new[0], new[-1]) == (21, "Pet", "and 70 more than declared")

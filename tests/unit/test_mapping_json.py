@@ -91,3 +91,13 @@ def test_half_a_character_that_an_escape_left_alone_is_marked_and_the_file_goes_
     )
     got = _map(tmp_path, text)
     assert [r["surname"] for r in got.rows] == ["\ufffdOde", "\U0001f9d2"]
+
+
+def test_a_file_that_gives_no_key_is_held_and_shows_no_name_of_a_member(tmp_path: Path) -> None:
+    pupils = {name: {"id": "1", "name": {"last": name}} for name in ("Ode", "Lind")}
+    got = _map(tmp_path, json.dumps({"pupils": [pupils]}))
+    assert (got.batch.hold, got.batch.received) == ("layout", 1)
+    assert [(f.code, f.detail) for f in got.batch.findings] == [
+        ("new_column", "4 more than declared"),
+        ("no_key_column", "no record has anything where the key should stand"),
+    ]
