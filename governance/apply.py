@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from governance.decide import Decision, Request, Terms, decide
 from governance.load import Governance
+from governance.policies import tells_who_knows
 from governance.rules import CONSENT_ORDER, Consent, Reason, class_of_sector
 from governance.subjects import CONSENT_CLASSES, flags_sql
 from record.classes import column_classes
@@ -109,13 +110,17 @@ def decision_table(
     consents = [name for name in CONSENT_CLASSES if name in {*of_column.values(), *sources.values()}]
     kinds = _find_kinds(con, table, consents, hub=terms.hub)
     ask = cache(lambda request: decide(terms, request))
+    knowing = _knowing_agencies(con) if table == "person" else []
     allowed: dict[str, list[bool]] = {column: [] for column in columns}
     refusals: list[Refusal] = []
     reasons: list[tuple[int, str, str]] = []
     for kind in kinds:
         for column in columns:
-            request = _request(terms, table, column, of_column[column], kind, sources, day)
-            decision = ask(request)
+            asked = [
+                _request(terms, table, column, of_column[column], kind, sources, day, agency)
+                for agency in (str(kind.flags["agency"]), *(knowing if tells_who_knows(table, column) else ()))
+            ]
+            request, decision = next(((r, d) for r in asked if not (d := ask(r)).allowed), (asked[0], ask(asked[0])))
             allowed[column].append(decision.allowed)
             refusals += _refusal(request, kind, decision, of_column[column])
             reasons += [(kind.number, column, str(decision.reason))] if decision.reason else []
@@ -143,18 +148,27 @@ def _find_kinds(con: duckdb.DuckDBPyConnection, table: str, consents: list[Sensi
 
 def _request(
     terms: Terms, table: str, column: str, sensitivity: Sensitivity, kind: Kind,
-    sources: Mapping[str, Sensitivity], day: date,
+    sources: Mapping[str, Sensitivity], day: date, agency: str,
 ) -> Request:  # fmt: skip
     flags = kind.flags
-    source = sources.get(str(flags["agency"]))
+    source = sources.get(agency)
     return Request(
-        recipient=terms.policy.recipient, purpose=terms.policy.purpose, day=day, agency=_text(flags["agency"]),
+        recipient=terms.policy.recipient, purpose=terms.policy.purpose, day=day,
+        agency=None if flags["agency"] is None else agency,
         table=table, column=column, sensitivity=sensitivity, source_class=source,
         locates=column_classes()[table][column].locates, sealed=_flag(flags["sealed"]),
         location_protected=_flag(flags["location_protected"]), age_band=_text(flags["age_band"]),
         open_case=_flag(flags["open_case"]), identity_certain=_flag(flags["identity_certain"]),
         consent=_consent(flags, sensitivity), source_consent=None if source is None else _consent(flags, source),
     )  # fmt: skip
+
+
+def _knowing_agencies(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """The agencies that know anybody. Who knows a person goes out only where each of them may tell that it does: a
+    value kept back for one agency alone would tell that it is this one.
+    """
+    query = "SELECT DISTINCT agency FROM person_source ORDER BY agency"
+    return [str(agency) for (agency,) in con.execute(query).fetchall()]
 
 
 def _text(value: object) -> str | None:

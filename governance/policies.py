@@ -12,7 +12,7 @@ from governance.agreements import AgeBand, Aggregates, Agreement, NeedToKnow, Pa
 from governance.load import Governance
 from governance.rules import Purpose, classes, treated
 from mappings.places import Place
-from record.classes import column_classes
+from record.classes import column_classes, lineage
 from standard.declarations import Declared, read_declaration
 from standard.errors import DeclarationError
 from standard.sensitivity import Sensitivity
@@ -76,6 +76,11 @@ class Policy(Declared):
     def class_of(self, table: str, column: str) -> Sensitivity:
         """The class of what goes out of a column."""
         return treated(column_classes()[table][column].sensitivity, self.treatment_of(f"{table}.{column}"))
+
+
+def tells_who_knows(table: str, column: str) -> bool:
+    """Whether a value is made of all agencies that know a person, whoever's row it stands in."""
+    return table == "person" and column in _KNOWN_BY["person"]
 
 
 def policies_folder(governance: Governance) -> Path:
@@ -197,6 +202,9 @@ def _wider(policy: Policy, agreement: Agreement, table: str, column: str) -> str
         return f"cannot allow {field}: nothing of class {sensitivity} goes out"
     if not agreement.fields_.covers(field):
         return f"does not allow {field}"
+    sources = lineage().get(table, {}).get(column, ()) if column_classes()[table][column].kind != "id" else ()
+    if denied := [source for source in sources if matches(agreement.fields_.deny, source)]:
+        return f"denies {denied[0]}, of which {field} tells"
     if sensitivity not in agreement.classes:
         return f"does not name the class {sensitivity}, of which {field} is"
     if column_classes()[table][column].joins and not agreement.linkage.allowed:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from governed import DAY, END, POLICY, ROWS, Small, World, small_governance, world
+from governed import CLASSES, DAY, END, POLICY, ROWS, Small, World, small_governance, world
 from record_rows import ANA, ANA_CLIENT, ANA_COURT, CASE, Row, add_order
 
 from governance import decide as engine
@@ -144,6 +144,30 @@ def test_an_order_on_a_case_or_a_row_is_obeyed_in_the_timeline_before_the_next_s
     add_order(of.ledger, "school/entries/77")
     assert told() == before - hanging - {("enrollment", "p-BEN")}
     assert [row["person_id"] for row in of.decide("enrollment", EVENTS)[0]] == ["p-ANA"]
+    of.ledger.close()
+
+
+KNOWN = POLICY.replace("  enrollment:", "  person: [person_id, agency_ids, agencies, mentions]\n  enrollment:").replace(
+    "[minor]", "[minor, adult, unknown]"
+)
+
+
+@pytest.mark.parametrize(
+    ("of_use", "reason"),
+    [
+        ({}, None),
+        ({"disclosers": ["hub", "school", "court"]}, "R01"),
+        ({"sensitivities": [*(c for c in CLASSES if c != "juvenile_court"), Sensitivity.HEALTH]}, "R05"),
+    ],
+)
+def test_who_knows_a_person_goes_out_only_where_every_agency_may_tell_that_it_does(
+    tmp_path: Path, of_use: dict[str, object], reason: str | None
+) -> None:
+    of = world(tmp_path, **{"sensitivities": [*CLASSES, Sensitivity.HEALTH], **of_use})
+    rows, decided = of.decide("person", KNOWN)
+    told = ("agency_ids", "agencies", "mentions")
+    assert [{row[c] is None for c in told} for row in rows] == [{reason is not None}] * len(rows) and rows
+    assert reasons(decided) == (dict.fromkeys(told, reason) if reason else {})
     of.ledger.close()
 
 

@@ -89,6 +89,19 @@ def test_a_policy_keeps_its_counts_at_least_as_safe_as_agreed(
             small.policy(policy)
 
 
+def test_what_an_agreement_denies_goes_out_by_no_derived_column_either(tmp_path: Path) -> None:
+    small = small_governance(tmp_path)
+    agreed = small.load().filed["DUL-1"].agreement.fields_
+    assert agreed is not None and agreed.allow == ("*.*",)
+    columns = "  timeline: [person_id, occurred_on]\n  enrollment:"
+    text = POLICY.replace(", entry_date", "").replace("  enrollment:", columns)
+    small.policy(text)
+    small.edit("DUL-1", "  deny: []", "  deny: [enrollment.entry_date]")
+    with pytest.raises(DeclarationError, match=r"denies enrollment\.entry_date, of which timeline\."):
+        small.policy(text)
+    small.policy(POLICY.replace(", entry_date", ""))
+
+
 def test_a_policy_without_linkage_gives_nothing_that_tells_which_mentions_are_one_person(tmp_path: Path) -> None:
     small = small_governance(tmp_path)
     small.edit("DUL-1", "linkage:\n  allowed: true", "linkage:\n  allowed: false")
