@@ -46,8 +46,8 @@ def read_registers(ledger: Ledger) -> Registers:
     second = sa.and_(r.c.override_id == o.c.override_id, r.c.agreed, r.c.reviewed_by != o.c.decided_by)
     # A consent that was withdrawn refuses from that day on: the withdrawal stands as a later word.
     return Registers(
-        _read(ledger, sa.select(consent_record)),
-        _read(ledger, sa.select(o).join(r, second)),
+        _read(ledger, sa.select(consent_record).order_by(consent_record.c.consent_id)),
+        _read(ledger, sa.select(o).join(r, second).order_by(o.c.override_id)),
         orders_in_force(ledger),
     )
 

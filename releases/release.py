@@ -340,11 +340,17 @@ def _seal(order: Order, given: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def _require_same_orders(order: Order, registers: Registers) -> None:
-    """Nothing goes out that an order covers which came while it was made."""
-    if not read_registers(order.ledger).seals.equals(registers.seals):
-        raise PublishError(
-            "an order of a court came while the release was made", where=order.release_id, mend="make it again"
-        )
+    """Nothing goes out that an order covers, or a consent refuses, that came while it was made."""
+    now = read_registers(order.ledger)
+    came = [
+        what for what, before, after in (
+            ("an order of a court", registers.seals, now.seals),
+            ("a consent", registers.consents, now.consents),
+            ("an override", registers.overrides, now.overrides),
+        ) if not before.equals(after)
+    ]  # fmt: skip
+    if came:
+        raise PublishError(f"{came[0]} came while the release was made", where=order.release_id, mend="make it again")
 
 
 def _make_private(folder: Path) -> None:

@@ -194,6 +194,27 @@ def test_an_order_that_comes_meanwhile_stops_the_release(own: World, monkeypatch
     assert in_folder(own.home.root / "releases" / "university") == []
 
 
+def test_a_consent_taken_back_meanwhile_stops_the_release(
+    own: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    paper = tmp_path / "form.pdf"
+    paper.write_bytes(b"signed")
+    parties, write = own.small.load().parties, releases.release.write_index  # type: ignore[attr-defined]
+    consent = record_consent(
+        own.ledger, parties, Scope(ANA, ("university",), ("research",), (Sensitivity.EDUCATION,)), granted=True,
+        grantor=Grantor.PARENT, authority="form", document=paper, since=START, until=END, by="school_officer",
+    )  # fmt: skip
+
+    def withdrawn(*given: Any) -> Any:
+        withdraw_consent(own.ledger, parties, consent, on=DAY, by="school_officer")
+        return write(*given)
+
+    monkeypatch.setattr(releases.release, "write_index", withdrawn)
+    with pytest.raises(PublishError, match="a consent came while"):
+        release(own)
+    assert in_folder(own.home.root / "releases" / "university") == []
+
+
 def test_a_release_can_be_read_until_its_agreement_ends(made: World, tmp_path: Path) -> None:
     given = release(made, into=tmp_path, minute=6)
     assert open_release(given.folder, today=END).release_id == given.release_id
