@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from store.extracts import Severity
 
 BLOCK = 1 << 20
 """Bytes parsed at a time; no record is longer."""
+_COUNT = re.compile(r"\d+(\.0+)?|\d{1,3}(,\d{3})+")
+"""A whole number, also as a spreadsheet (20.0) or a person (1,020) would write it."""
 
 
 @dataclass
@@ -79,8 +82,8 @@ def read_trailer(path: Path, form: Format, reading: Reading) -> int | None:
         reading.hold_for("truncated", "no_trailer", f"the last line is no trailer {prefix}")
         return None
     told = fields[form.trailer.count_field - 1].strip() if len(fields) >= form.trailer.count_field else ""
-    if told.isdecimal():
-        reading.declared = int(told)
+    if _COUNT.fullmatch(told):
+        reading.declared = int(told.partition(".")[0].replace(",", ""))
     else:
         reading.hold_for("truncated", "bad_trailer", "the trailer tells no count")
     return begin

@@ -339,3 +339,10 @@ def test_of_many_new_columns_the_first_are_named_and_the_others_counted(tmp_path
     got = map_file(tmp_path, "".join(f"{line}{',x' * 90}\n" for line in GOOD.splitlines()).replace("x", "Pet"))
     new = [f.detail for f in got.batch.findings if f.code == "new_column"]
     assert (len(new), new[0], new[-1]) == (21, "Pet", "and 70 more than declared")
+
+
+@pytest.mark.parametrize(
+    ("told", "hold"), [("2.0", None), ('"0,002"', None), ("2 rows", "truncated"), ("2.5", "truncated")]
+)
+def test_a_trailer_tells_its_count_also_as_a_spreadsheet_writes_it(tmp_path: Path, told: str, hold: str | None) -> None:
+    assert map_file(tmp_path, f"{GOOD}TRL,{told}\n", feed=TRAILER + ELEMENTS).batch.hold == hold
