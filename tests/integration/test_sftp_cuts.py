@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import socket
@@ -148,8 +149,10 @@ def test_after_a_cut_only_the_rest_is_fetched(receiver: Receiver, wire: Wire) ->
     receiver.send(content)
     with cut_after(wire, SIZE // 2), pytest.raises(SourceError):
         receiver.fetch()
+    kept = json.loads(receiver.part().with_suffix(".json").read_text())["offset"]
+    assert kept > 0  # of the half that was carried, what had been read when the line was cut
     assert receiver.fetch().path.read_bytes() == content
-    assert wire.carried < SIZE * 0.75
+    assert wire.carried < (SIZE - kept) * 1.05
 
 
 def test_a_file_cut_again_and_again_arrives_in_the_end(receiver: Receiver, wire: Wire) -> None:
