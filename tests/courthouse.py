@@ -8,7 +8,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import sqlalchemy as sa
 
 from flows.lay_out_home import write_settings
@@ -18,6 +17,7 @@ from flows.settings import load_agencies_of, load_settings
 from governance.sealing import Added, Kind, NewOrder, add_order
 from mappings.load import Agency
 from record.reader import Record, open_record
+from store.encryption_home import open_to_read
 from store.home import Home, connect, literal
 from store.ledger import Ledger, account, open_ledger
 from tests.exchange import MONDAY, STUDENTS, SmallExchange, small_exchange
@@ -210,7 +210,7 @@ def copied(house: Courthouse, to: Path) -> Courthouse:
 
 
 def bytes_with(root: Path, words: tuple[str, ...] = SECRET) -> list[str]:
-    """The files below a folder that hold one of the words, Parquet and DuckDB files read as what they say."""
+    """The files below a folder that hold one of the words, Parquet and encrypted files read as what they say."""
     found = []
     for path in sorted(p for p in root.rglob("*") if p.is_file() and p.name != "ledger.db-shm"):
         text = _content(path)
@@ -223,9 +223,10 @@ def _content(path: Path) -> str:
     if not path.is_file():
         return ""
     if path.suffix == ".parquet":
-        with duckdb.connect() as con:
-            return "\n".join(map(str, con.execute(f"SELECT * FROM read_parquet('{path}')").fetchall()))
-    return path.read_bytes().decode("utf-8", "replace")
+        with connect() as con:
+            return "\n".join(map(str, con.execute(f"SELECT * FROM read_parquet({literal(path)})").fetchall()))
+    with open_to_read(path) as file:
+        return file.read().decode("utf-8", "replace")
 
 
 def published(record: Record) -> list[str]:

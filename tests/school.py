@@ -8,7 +8,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import sqlalchemy as sa
 
 from flows.fetching import fetch_agency
@@ -21,7 +20,7 @@ from flows.settings import load_agency_of, load_settings
 from mappings.load import Agency
 from record.reader import Record, open_record
 from store.accounts import require_sums_hold
-from store.home import Home
+from store.home import Home, connect, literal
 from store.ledger import Ledger, account, extract, open_ledger, order_, row_move
 from store.state import current_state
 from tests.exchange import MONDAY, SmallExchange
@@ -120,9 +119,9 @@ class School:
             path = current_state(connection, self.home, "hillside_schools", feed)
         if path is None:
             return []
-        with duckdb.connect() as con:
-            query = f"SELECT {', '.join(columns)} FROM '{path}' WHERE _deleted IS NULL ORDER BY _key"
-            return list(con.execute(query).fetchall())
+        with connect() as con:
+            rows = f"read_parquet({literal(path)}) WHERE _deleted IS NULL"
+            return list(con.execute(f"SELECT {', '.join(columns)} FROM {rows} ORDER BY _key").fetchall())
 
     def accounts(self) -> dict[tuple[str, str], int]:
         """(disposition, reason) -> rows, over all extracts."""
