@@ -43,9 +43,7 @@ class Written:
         return [self.folder / f"{self.name}{ending}" for ending in ENDINGS]
 
 
-def write_receipt(
-    home: Home, ledger: Ledger, owed: Owed, body: Mapping[str, Any], *, exchange: str
-) -> Written:
+def write_receipt(home: Home, ledger: Ledger, owed: Owed, body: Mapping[str, Any], *, exchange: str) -> Written:
     """Writes the files of a receipt, then its line in the ledger. A kill between leaves it to the next run.
 
     Args:
