@@ -90,7 +90,7 @@ def attach_subjects(
                 GROUP BY 1 HAVING bool_and(person_ref IN (FROM sealed_mention))) AS sealed,
             coalesce(any_value(p.address_protected), true) AS location_protected,
             CASE WHEN any_value(a.latest) IS NULL THEN 'unknown'
-                 WHEN any_value(a.latest) + INTERVAL 18 YEAR > any_value(t.day) THEN 'minor'
+                 WHEN NOT surely_adult(any_value(a.latest), any_value(t.day)) THEN 'minor'
                  ELSE 'adult' END AS age_band,
             p.person_id IN (SELECT person_id FROM with_open_case WHERE person_id IS NOT NULL) AS open_case,
             any_value({certain}) AS identity_certain{states}

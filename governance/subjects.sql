@@ -3,6 +3,10 @@
 -- consent_class (class, minor_consents); the parameters in `terms_asked` (one row: day, purpose, recipient, consent_as, agencies).
 -- A consent is coded 0 given, 1 overridden, 2 missing, 3 expired, 4 refused: of several the greatest permits least.
 
+-- Born on 29 February, a person is surely adult on 1 March; the word of a parent ends on 28 February.
+CREATE OR REPLACE TEMP MACRO surely_adult(born, today) AS
+    (year(today) - year(born)) * 10000 + (month(today) - month(born)) * 100 + day(today) - day(born) >= 180000;
+
 CREATE OR REPLACE TEMP TABLE person_age AS
 SELECT person_id, min(birth_date) AS earliest, max(birth_date) AS latest FROM person_demographic
 WHERE person_id IS NOT NULL GROUP BY person_id;
@@ -45,7 +49,7 @@ WHERE CASE
     -- What permits is taken narrowly: all it needs must be told, and the grantor may decide.
     WHEN permits THEN named AND to_recipient AND purpose = asked AND CASE
         WHEN decision = 'overridden' THEN whole
-        WHEN own THEN minor_consents OR coalesce(a.latest + INTERVAL 18 YEAR <= day, false)
+        WHEN own THEN minor_consents OR coalesce(surely_adult(a.latest, day), false)
         ELSE NOT minor_consents AND m.grantor_id IS NOT NULL AND a.earliest IS NOT NULL END
     -- A withdrawal that is still ahead says nothing yet; what refuses is taken widely.
     ELSE NOT (coalesce(decision = 'withdrawn', false) AND coalesce(withdrawn_on > day, false)) AND NOT over
@@ -69,7 +73,7 @@ SELECT c.person_id, c.class, CASE WHEN decision = 'granted' THEN 0 ELSE 4 END AS
 FROM classed c LEFT JOIN person_age a USING (person_id)
 WHERE CASE
     WHEN decision = 'granted' THEN trim(authority) <> '' AND CASE grantor
-        WHEN 'subject' THEN minor_consents OR coalesce(a.latest + INTERVAL 18 YEAR <= day, false)
+        WHEN 'subject' THEN minor_consents OR coalesce(surely_adult(a.latest, day), false)
         WHEN 'court' THEN true
         ELSE NOT minor_consents AND a.earliest IS NOT NULL END
     WHEN decision = 'withdrawn' THEN true

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from governed import CLASSES, DAY, END, POLICY, ROWS, Small, World, small_governance, world
-from record_rows import ANA, ANA_CLIENT, ANA_COURT, CASE, Row, add_order
+from record_rows import ANA, ANA_CLIENT, ANA_COURT, BEN, CASE, Row, add_order
 
 from governance import decide as engine
 from governance.apply import Decisions, log_refusals
@@ -144,6 +144,18 @@ def test_an_order_on_a_case_or_a_row_is_obeyed_in_the_timeline_before_the_next_s
     add_order(of.ledger, "school/entries/77")
     assert told() == before - hanging - {("enrollment", "p-BEN")}
     assert [row["person_id"] for row in of.decide("enrollment", EVENTS)[0]] == ["p-ANA"]
+    of.ledger.close()
+
+
+def test_a_person_born_on_29_february_is_adult_on_1_march(tmp_path: Path) -> None:
+    of = world(tmp_path, {"person_demographic": [
+        {"person_ref": ANA, "birth_date": date(2008, 2, 29)}, {"person_ref": BEN, "birth_date": date(2008, 3, 1)},
+    ]})  # fmt: skip
+    told = {day: [row["person_id"] for row in of.decide("enrollment", day=day)[0]]
+            for day in (date(2026, 2, 28), date(2026, 3, 1))}  # fmt: skip
+    assert {day: sorted(people) for day, people in told.items()} == {
+        date(2026, 2, 28): ["p-ANA", "p-BEN"], date(2026, 3, 1): [],
+    }  # fmt: skip
     of.ledger.close()
 
 
