@@ -30,7 +30,7 @@ def text(receipt: Mapping[str, Any]) -> str:
         lines.append(f"{rows['received']:,} rows: {kinds}")
     for each in (each for each in receipt["reasons"] if each["reason"]):
         lines.append(f"  {each['rows']:,} {each['disposition']}: {each['reason']}; {each['mend']}")
-    lines += [f"file: {each['code']}: {each['says']}" for each in receipt["of_the_file"]]
+    lines += ["; ".join(filter(None, (f"file: {f['code']}: {f['says']}", f["mend"]))) for f in receipt["of_the_file"]]
     lines += [_line(finding) for finding in receipt["findings"]]
     lines += [f"expected and not come: {each['feed']}, due {each['due']}" for each in receipt["asked_for"]["feeds"]]
     lines += [
