@@ -193,7 +193,8 @@ def _action(feed: Feed) -> str:
     if feed.actions is not None:
         element = feed.actions.element
         told = quoted(f"{element}_source" if feed.elements[element].code is not None else element)
-        deletes.append(f"{told} IN ({', '.join(literal(word) for word in feed.actions.delete)})")
+        words = ", ".join(literal(word.strip().upper()) for word in feed.actions.delete)
+        deletes.append(f"upper(trim({told})) IN ({words})")
     if feed.deleted_when is not None:
         deletes.append(f"(\n{feed.deleted_when}\n)")
     return cases(tuple((condition, "delete") for condition in deletes), otherwise="'upsert'")

@@ -292,6 +292,8 @@ def test_a_row_is_deleted_by_its_action_or_by_what_the_declaration_says(tmp_path
     text = "ID,Name,Born,Act\n0001,Ode,,D\n0002,Gone,,I\n0003,Fen,,I\n"
     by_action = HEAD + "actions: {element: act, delete: [D, X]}\n" + elements
     assert [r["_action"] for r in map_file(tmp_path, text, feed=by_action).rows] == ["delete", "upsert", "upsert"]
+    other_case = text.replace(",D\n", ",d \n")
+    assert [r["_action"] for r in map_file(tmp_path, other_case, feed=by_action).rows] == ["delete", "upsert", "upsert"]
     by_sql = HEAD + "deleted_when: \"surname = 'Gone' AND as_of = DATE '2026-03-23'\"\n" + elements
     assert [r["_action"] for r in map_file(tmp_path, text, feed=by_sql).rows] == ["upsert", "delete", "upsert"]
 
