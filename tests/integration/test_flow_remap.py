@@ -42,7 +42,9 @@ def test_a_new_line_of_a_crosswalk_reaches_rows_that_are_in_force(school: School
         ("students", 1, 0, 0, {"sex": 1}),
         ("visits", 0, 0, 0, {}),
     ]
-    assert changes.codes == [{"feed": "students", "element": "sex", "scope": "", "value": "3", "rows": 1, "becomes": "mapped"}]
+    assert changes.codes == [
+        {"feed": "students", "element": "sex", "scope": "", "value": "3", "rows": 1, "becomes": "mapped"}
+    ]
     assert school.state("students", "sex", "sex_match")[2] == ("X", "exact")
     assert outdated_feeds(school.ledger, school.agency) == []
     demographic = school.publish().table("person_demographic").to_pandas()
