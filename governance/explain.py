@@ -14,6 +14,7 @@ from governance.policies import Policy
 from governance.rules import CONSENT_ORDER, Consent, Reason
 from governance.subjects import CONSENT_CLASSES, attach_consents, attach_subjects, read_registers
 from record.reader import open_record
+from standard.code_sets import choice_of, code_set
 from standard.errors import DeclarationError
 from store.home import Home
 from store.ledger import Ledger
@@ -27,8 +28,10 @@ def explain_consent(
     """Class -> what a person's consents say for a recipient and purpose on a day; of nobody known nothing is said.
 
     Raises:
-        DeclarationError: The recipient is unknown.
+        DeclarationError: The recipient or the purpose is unknown.
     """
+    if purpose not in code_set("purpose"):
+        raise DeclarationError(f"{purpose!r} is no purpose", where="the command", mend=choice_of("purpose"))
     if recipient not in governance.parties.parties:
         raise DeclarationError(
             f"no party is called {recipient!r}", where=str(governance.folder / "parties.yaml"), mend="name one of them"

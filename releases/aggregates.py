@@ -270,9 +270,14 @@ def _write(home: Home, folder: Path, kept: Kept, manifest: dict[str, Any]) -> No
         shutil.rmtree(part, ignore_errors=True)
 
 
+def in_order(key: Key) -> list[tuple[bool, str]]:
+    """By what the cells of a table of counts are sorted: their values, each total before what it is the total of."""
+    return [(value is not None, value or "") for value in key]
+
+
 def _write_table(path: Path, kept: Kept) -> None:
     """A line for each cell that is not zero; no spreadsheet takes a value for a formula."""
-    ordered = sorted(kept.cells, key=lambda key: [(value is not None, value or "") for value in key])
+    ordered = sorted(kept.cells, key=in_order)
     names = [d.name for d in kept.dims]
     columns = {name: pa.array([key[n] or TOTAL for key in ordered], pa.string()) for n, name in enumerate(names)}
     counts = pa.array([kept.cells[key] for key in ordered], pa.int64())

@@ -35,7 +35,7 @@ def aggregate(
     \b
     Example: kith aggregate dropout_study enrollment --by grade --by exit_type
     """
-    from releases.aggregates import make_aggregate
+    from releases.aggregates import in_order, make_aggregate
     from releases.aggregates_count import TOTAL, Request
 
     with opened(home, on) as o:
@@ -43,7 +43,7 @@ def aggregate(
         made = make_aggregate(o.at.home, o.ledger, o.at.governance, asked, into=out)
     rows = [
         {**{name: value or TOTAL for name, value in zip(made.dims, key, strict=True)}, measure: told}
-        for key, told in made.cells.items()
+        for key, told in sorted(made.cells.items(), key=lambda cell: in_order(cell[0]))
     ]
     shown = [row | {measure: "hidden" if row[measure] is None else row[measure]} for row in rows]
     value = {"folder": str(made.folder), "manifest": made.manifest, "cells": rows}

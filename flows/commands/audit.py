@@ -29,8 +29,12 @@ def verify(
     witness: Annotated[
         list[Path] | None, typer.Option(help="A receipt or manifest that somebody else kept (several times).")
     ] = None,
-    log: Annotated[Path | None, typer.Option(help="An exported log instead of the home's own.")] = None,
-    key: Annotated[Path | None, typer.Option(help="With --log: the exchange's public key (PEM).")] = None,
+    log: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="An exported log instead of the home's own.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="With --log: the exchange's public key (PEM).")
+    ] = None,
     home: HomeOption = HERE,
     as_json: JsonOption = False,
 ) -> None:

@@ -14,11 +14,12 @@ from flows.settings import load_agencies_of, load_settings
 from flows.terminal import HERE, HomeOption, JsonOption, answer, table
 from governance.disclosures import disclosed_tables, disclosures_of
 from governance.load import Governance, governance_folder, load_governance
+from record.dictionary import meaning_of_table
 from record.reader import open_record
+from record.tables import table_names
 from record.trace import person_of
 from standard.code_sets import code_set
 from standard.errors import DeclarationError
-from standard.schema import entities
 from store.home import Home
 
 app = typer.Typer(help="What went out about whom, to whom, when and why.", no_args_is_help=True)
@@ -92,9 +93,9 @@ def _paragraph(lines: list[Mapping[str, Any]], names: _Names) -> str:
 
 def _meaning(line: Mapping[str, Any]) -> str:
     """What a table tells in words, with its columns."""
-    known, columns = entities().get(line["table_name"]), line["columns"].split(" ")
+    name, columns = line["table_name"], line["columns"].split(" ")
     plain = ", ".join(column.replace("_", " ") for column in columns)
-    return f"{known.meaning.rstrip('.')} ({plain})" if known else plain
+    return f"{meaning_of_table(name).rstrip('.')} ({plain})" if name in table_names() else plain
 
 
 @app.command("for-agreement")

@@ -12,6 +12,7 @@ from flows.commands.consent import opened
 from flows.terminal import HERE, HomeOption, JsonOption, answer, table
 from governance.decide import Decision, decide, request_for, terms_of
 from governance.explain import explain_for_person, newly_visible
+from governance.load import Governance
 from governance.policies import Policy, load_policies, load_policy, read_policy
 from record.classes import column_classes
 from standard.errors import DeclarationError
@@ -57,6 +58,7 @@ def explain(
         terms = terms_of(o.at.governance, found)
         name, _, of = column.partition(".")
         _require_column(name, of)
+        _require_agency(agency, o.at.governance)
         request = request_for(
             o.at.governance, found, table=name, column=of, agency=agency or o.at.governance.parties.hub, day=o.at.day
         )
@@ -72,6 +74,14 @@ def _require_column(table_name: str, column: str) -> None:
     if column not in column_classes().get(table_name, {}):
         raise DeclarationError(
             f"the record has no column {table_name}.{column}", where="the command", mend="see kith dictionary"
+        )
+
+
+def _require_agency(agency: str, governance: Governance) -> None:
+    known = [governance.parties.hub, *governance.agencies]
+    if agency and agency not in known:
+        raise DeclarationError(
+            f"no agency is called {agency!r}", where="the command", mend=f"name one of: {', '.join(known)}"
         )
 
 

@@ -76,7 +76,10 @@ def print_key(home: HomeOption = HERE, as_json: JsonOption = False) -> None:
 @app.command("verify")
 def verify_receipt(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The JSON of a receipt; FILE.sig lies beside it.")],
-    key: Annotated[Path | None, typer.Option(help="The exchange's public key (PEM); the home's own else.")] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="The exchange's public key (PEM); the home's own else."),
+    ] = None,
     home: HomeOption = HERE,
     as_json: JsonOption = False,
 ) -> None:

@@ -148,7 +148,9 @@ def diff(
 @app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a release; no home is needed.")],
-    key: Annotated[Path | None, typer.Option(help="The exchange's public key (`kith receipt key`).")] = None,
+    key: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="The exchange's public key (`kith receipt key`).")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Read every file of a release again and hold it against the manifest, and that against the exchange's key.
@@ -157,6 +159,6 @@ def verify(
     Example: kith release verify research-20260330T080000Z --key exchange.pem
     """
     found = open_release(folder)
-    found.verify(public_key=key.read_text(encoding="ascii") if key else None)
+    found.verify(public_key=key.read_text(encoding="ascii", errors="replace") if key else None)
     says = "as it was released" + (" and signed" if key else "; who released it was not asked (--key)")
     answer({"release": found.release_id, "signature": bool(key)}, text=f"{found.release_id} is {says}", as_json=as_json)

@@ -116,7 +116,9 @@ def test_what_went_out_under_an_agreement_and_to_a_recipient_is_listed(home: Wor
 def test_counts_are_made_and_told(kith: Kith) -> None:
     status, told = kith("aggregate", "counts", "enrollment", "--by", "school_id", "--on", "2026-03-30", "--json")
     assert status == 0
-    assert {"school_id": "1", "persons": 30} in json.loads(told)["cells"]
+    cells = json.loads(told)["cells"]
+    assert cells[0]["school_id"] == "(total)" and {"school_id": "1", "persons": 30} in cells
+    assert [cell["school_id"] for cell in cells] == sorted(cell["school_id"] for cell in cells)
 
 
 def test_the_log_is_verified_listed_and_exported(home: World, kith: Kith, tmp_path: Path) -> None:

@@ -147,6 +147,7 @@ def test_consents_and_overrides_are_recorded_explained_and_withdrawn(made: World
     assert (status, missed["person_in_record"]) == (0, False)
     asked = ("consent", "explain", BEN, "--recipient", "university", "--purpose", "research", "--on", str(DAY))
     assert {"class": "education", "consent": "given"} in kith(*asked, home=home)[1]
+    assert kith(*("nonsense" if word == "research" else word for word in asked), home=home)[0] == 3
     assert kith("consent", "withdraw", told["consent"], "--on", "2026-03-01", *who, home=home)[0] == 0
     assert {"class": "education", "consent": "refused"} in kith(*asked, home=home)[1]
     assert [row["decision"] for row in kith("consent", "list", home=home)[1]] == ["granted", "granted", "withdrawn"]
@@ -170,6 +171,8 @@ def test_a_policy_is_checked_explained_compared_and_shown_whole(made: World, tmp
     assert kith(*of_ana, ANA, *day, home=home)[1]["allowed"] is True
     assert kith(*of_ana, "school/students/99", *day, home=home)[1]["allowed"] is False
     assert kith("policy", "explain", "study", "enrollment.shoe_size", home=home)[0] == 3
+    status, told = kith("policy", "explain", "study", "enrollment.exit_date", "--agency", "skool", *day, home=home)
+    assert (status, told["error"]["what"]) == (3, "no agency is called 'skool'")
     wider = tmp_path / "study.yaml"
     wider.write_text(POLICY.replace("entry_date, agency_id", "entry_date, exit_date, agency_id"))
     status, told = kith("policy", "diff", "study", wider, home=home)

@@ -27,7 +27,8 @@ def kith(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
             status = run_command_line(app)
         except SystemExit as ended:
             status = int(ended.code or 0)
-        return status, json.loads(capsys.readouterr().out)
+        out = capsys.readouterr().out
+        return status, json.loads(out) if out else None
 
     return say
 
@@ -50,6 +51,13 @@ def test_a_release_is_made_listed_verified_and_compared(made: World, kith: Kith,
     key = tmp_path / "exchange.pem"
     key.write_text(public_key(made.home.keys), "ascii")
     assert kith("verify", first["folder"], "--key", key) == (0, {"release": first["release"], "signature": True})
+    assert kith("verify", first["folder"], "--key", tmp_path / "not_there.pem") == (2, None)
+    beside = Path(first["folder"]) / "manifest.json.sig"
+    signature = beside.read_bytes()
+    beside.unlink()
+    status, told = kith("verify", first["folder"], "--key", key)
+    assert (status, told["error"]["what"]) == (8, "the manifest is not what the exchange signed")
+    beside.write_bytes(signature)
     status, listed = kith("list", *at)
     assert status == 0 and [row["release_id"] for row in listed] == [first["release"]]
     assert kith("diff", first["release"], first["release"], *at) == (0, [])
