@@ -20,6 +20,8 @@ from flows.lay_out_home import IDENTITY_SECRET
 from flows.settings import Settings, agency_folders, load_agency_of, load_settings, open_home_ledger
 from flows.status import older_declarations, outdated_feeds
 from flows.timetable import cadence_of
+from governance.load import governance_folder, load_governance
+from governance.policies import load_policies
 from mappings.load import Agency
 from record.snapshot import current_snapshot, verify
 from standard.errors import DeclarationError, ExchangeError
@@ -166,7 +168,7 @@ def _feeds(number: int) -> str:
 
 
 def _agreements(home: Home, settings: Settings, agencies: Mapping[str, Agency], now: datetime) -> str:
-    """Every feed may be loaded: of the others the extracts would be held."""
+    """Every feed may be loaded, of the others the extracts would be held; and no policy is wrong."""
     uncovered = uncovered_feeds(home, settings, agencies, now=now)
     if uncovered is None:
         return "off: nothing is asked of agreements"
@@ -176,7 +178,8 @@ def _agreements(home: Home, settings: Settings, agencies: Mapping[str, Agency], 
             f"{_feeds(len(uncovered))} may not be loaded, {first} for one: {uncovered[first]}",
             mend="see governance/README.md, and: kith agreement check",
         )
-    return "every feed may be loaded"
+    policies = load_policies(load_governance(governance_folder(home), agencies))
+    return f"every feed may be loaded; policies: {len(policies)}, none wider than its agreement"
 
 
 def _agency(

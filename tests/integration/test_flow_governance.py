@@ -9,6 +9,7 @@ import pytest
 from exchange import MONDAY, PARTIES, TUESDAY, SmallExchange, small_exchange
 
 from demo.governed import Term, govern, sign_all, write
+from flows.doctor import examine
 from flows.governed import governance_lines
 from flows.night import run_night
 from flows.settings import load_agencies_of, load_settings, open_home_ledger
@@ -65,6 +66,13 @@ def test_the_policy_of_the_demo_is_within_its_agreement(exchange: SmallExchange)
     governance = load_governance(folder, load_agencies_of(exchange.home, load_settings(exchange.home)))
     assert list(load_policies(governance)) == ["research"]
     assert governance.why_not("DUL-1", TERM.effective) == ""
+
+
+def test_doctor_names_a_policy_that_asks_for_more_than_its_agreement(exchange: SmallExchange) -> None:
+    path = agree(exchange) / "policies" / "research.yaml"
+    write(path, path.read_text("utf-8").replace("[person_id, agencies]", "[person_id, address_protected]"))
+    signs = [sign for sign in examine(exchange.home, now=MONDAY, sources=False) if sign.check == "governance"]
+    assert [(sign.well, "research.yaml, line" in sign.says) for sign in signs] == [(False, True)]
 
 
 def test_what_a_missing_signature_leaves_uncovered_is_held_and_loaded_once_it_is_signed(
