@@ -127,7 +127,7 @@ def _write_suppressed(
     con: duckdb.DuckDBPyConnection, table: str, within: Sequence[str], columns: Mapping[str, str], path: Path,
     min_cell: int,
 ) -> None:  # fmt: skip
-    """Writes counts without the small ones; where one alone would be left out, the next smallest goes with it.
+    """Writes counts without the small ones; where these make a small sum, the next smallest goes with them.
 
     Args:
         con: A connection with the table; its count is called `rows`.
@@ -146,7 +146,7 @@ def _write_suppressed(
     query = f"""(
         SELECT {chosen} FROM (
             SELECT *, small OR (alone AND "rows" > 0 AND place = 1) AS hidden FROM (
-                SELECT *, count(*) FILTER (small) OVER (PARTITION BY {group}) = 1 AS alone,
+                SELECT *, coalesce(sum("rows") FILTER (small) OVER (PARTITION BY {group}) < {min_cell}, false) AS alone,
                     row_number() OVER (PARTITION BY {group}, small OR "rows" = 0 ORDER BY "rows") AS place
                 FROM (SELECT *, "rows" > 0 AND "rows" < {min_cell} AS small FROM {quoted(table)})))
         ORDER BY ALL)"""
@@ -242,12 +242,13 @@ def _by_group(con: duckdb.DuckDBPyConnection, told: Told) -> list[dict[str, Any]
 
 
 def _without_small(rows: list[dict[str, Any]], min_cell: int) -> list[dict[str, Any]]:
-    """Groups without the figures of small ones; where one alone is small, the next smallest goes with it."""
+    """Groups without the figures of small ones; where these make a small sum, the next smallest goes with them."""
     hidden = {(row["by"], row["group"]) for row in rows if row["persons"] < min_cell}
     for by in {row["by"] for row in rows}:
         mine = sorted((row for row in rows if row["by"] == by), key=lambda row: int(row["persons"]))
-        if sum((by, row["group"]) in hidden for row in mine) == 1:
-            hidden |= {(by, row["group"]) for row in mine[:2]}
+        small = [row for row in mine if (by, row["group"]) in hidden]
+        if 0 < sum(int(row["persons"]) for row in small) < min_cell:
+            hidden |= {(by, row["group"]) for row in mine[: len(small) + 1]}
     return [
         {**row, "suppressed": False} if (row["by"], row["group"]) not in hidden
         else {"by": row["by"], "group": row["group"], "suppressed": True}
