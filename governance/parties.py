@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +15,8 @@ from governance.rules import RecipientCode, Sector
 from standard.declarations import Declared, read_declaration
 from standard.errors import DeclarationError
 from standard.sensitivity import Sensitivity
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
 
 
 def public_key(text: str) -> Ed25519PublicKey:
@@ -75,6 +78,14 @@ class Parties(Declared):
 
     hub: str
     parties: dict[str, Party]
+
+    @field_validator("parties")
+    @classmethod
+    def _ids_can_name_folders(cls, parties: dict[str, Party]) -> dict[str, Party]:
+        odd = sorted(name for name in parties if not _ID.fullmatch(name))
+        if odd:
+            raise ValueError(f"a party's id is up to 48 letters, digits, _ and -: not {odd[0]!r}")
+        return parties
 
     @model_validator(mode="after")
     def _names_are_clear(self) -> Parties:

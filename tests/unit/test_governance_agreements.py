@@ -168,3 +168,10 @@ def test_an_officer_s_id_or_key_stands_for_one_person_only(small: Small) -> None
     refused(small, "an officer's id or key stands twice")
     write(parties, text.replace("ssh-ed25519 ", "ssh-rsa "))
     refused(small, "not an Ed25519 public key")
+
+
+def test_a_party_s_id_can_name_a_folder_and_nothing_beside_it(small: Small) -> None:
+    parties = small.folder / "parties.yaml"
+    text = parties.read_text("utf-8")
+    write(parties, text.replace("  university:", '  "../university":'))
+    refused(small, "a party's id is up to 48 letters")
