@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -166,13 +166,7 @@ def open_night(
     bound_arenas()
     settings = load_settings(home)
     declared = load_agencies_of(home, settings)
-    wanted = tuple(declared if agencies is None else dict.fromkeys(agencies))
-    if unknown := [name for name in wanted if name not in declared]:
-        raise DeclarationError(
-            f"no agency here is called {unknown[0]!r}",
-            where=str(home.settings_file),
-            mend=f"name one of: {', '.join(declared) or '(there is none yet)'}",
-        )
+    wanted = those_wanted(home, declared, agencies)
     with hold_home(home, wait=wait):
         clear_leftovers(home)
         ledger = open_home_ledger(home, settings)
@@ -183,6 +177,22 @@ def open_night(
         finally:
             night.end_judge()
             ledger.close()
+
+
+def those_wanted(home: Home, declared: Mapping[str, Agency], agencies: Iterable[str] | None) -> tuple[str, ...]:
+    """The agencies that are named, each once; all where none is.
+
+    Raises:
+        DeclarationError: The home has no such agency.
+    """
+    wanted = tuple(declared if agencies is None else dict.fromkeys(agencies))
+    if unknown := [name for name in wanted if name not in declared]:
+        raise DeclarationError(
+            f"no agency here is called {unknown[0]!r}",
+            where=str(home.settings_file),
+            mend=f"name one of: {', '.join(declared) or '(there is none yet)'}",
+        )
+    return wanted
 
 
 def _until_finished(night: Night) -> Iterator[Night]:

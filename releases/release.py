@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -188,11 +188,15 @@ def _order(
         release_before(home, policy.recipient, policy.policy),
         (into or home.root / "releases" / policy.recipient).expanduser().resolve(), format_, at, day,
     )  # fmt: skip
-    if (order.into / order.release_id).exists():
-        raise PublishError(
-            "this release is there already", where=str(order.into), mend="wait a second, or name another folder"
-        )
+    while _is_taken(order):  # of another release by this policy, in this very second
+        order = replace(order, at=order.at + timedelta(seconds=1))
     return order
+
+
+def _is_taken(order: Order) -> bool:
+    places = (order.into, index_folder(order.home))
+    told = order.home.disclosures / f"{order.release_id}.parquet"
+    return told.exists() or any((place / order.release_id).exists() for place in places)
 
 
 def _make(order: Order) -> Mapping[str, Any]:

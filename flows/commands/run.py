@@ -14,7 +14,7 @@ import typer
 
 from flows.governed import governance_lines
 from flows.prefect_server import local_server, use_server
-from flows.run import NightResult
+from flows.run import NightResult, those_wanted
 from flows.settings import load_agencies_of, load_settings, open_home_ledger
 from flows.status import ExchangeStatus, Row, older_declarations, read_status
 from flows.terminal import HERE, HomeOption, JsonOption, answer, home_at, show_failures, show_progress, table
@@ -61,7 +61,9 @@ def run_plain(home: Home, agencies: list[str] | None = None, *, now: datetime | 
 
 def run_orchestrated(home: Home, agencies: list[str] | None = None, *, now: datetime | None = None) -> NightResult:
     """One night under Prefect, on the home's own server."""
-    if is_held(home):  # told at once, not after the server's start
+    # What is wrong with the words is told at once, not after the server's start.
+    those_wanted(home, load_agencies_of(home, load_settings(home)), agencies)
+    if is_held(home):
         raise BusyError("another run holds this home", where=str(lock_file(home)), mend="wait until it ends")
     with local_server(home) as url:
         use_server(home, url)
