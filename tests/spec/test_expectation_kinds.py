@@ -141,7 +141,7 @@ def test_sql_and_the_engine_give_one_verdict_and_the_same_failing_rows(rows: lis
             assert failing[each.id] == records, each.id
 
 
-@settings(max_examples=3, **QUICK)
+@settings(max_examples=2, **QUICK)
 @given(st.lists(ROW, min_size=9, max_size=20))
 def test_the_engine_judges_parts_as_it_judges_the_whole(rows: list[dict[str, Any]]) -> None:
     with relation(rows) as con, pytest.MonkeyPatch.context() as patch:
