@@ -147,7 +147,7 @@ def measure(persons: int, *, times: int) -> list[dict[str, float]]:
         for number in range(times):
             time.sleep(1.1 if number else 0)  # a release is named by its second
             command = [sys.executable, "-m", "benchmarks.release", "--of", str(home.root)]
-            told = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+            told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
             found.append(json.loads(told.stdout))
         return found
 

@@ -27,7 +27,7 @@ _KNOWN_BY: Mapping[str, tuple[str, ...]] = {
 }
 """What tells which agencies know a person, or how many."""
 
-_DELIVERED = "as_of"
+_DELIVERED, _BORN = "as_of", "birth_date"
 
 
 class Rows(Declared):
@@ -150,7 +150,7 @@ def _check_days(policy: Policy, table: str, column: str, place: Place) -> None:
     if column == _DELIVERED and treatment == "shifted":
         what = f"{table}.{column} is the day of a delivery, which is known: shifted it tells by how much"
         raise place.wrong(what, "treatments", mend="ask for its year, or leave it out")
-    may_be_year = column == _DELIVERED or told.sensitivity is Sensitivity.DEMOGRAPHIC
+    may_be_year = column in (_DELIVERED, _BORN) or told.sensitivity is Sensitivity.DEMOGRAPHIC
     if treatment != "shifted" and not (treatment == "year" and may_be_year):
         what = f"other dates are shifted, and {table}.{column} is not"
         mend = "shift the days of all that happened; the year of a birth or of as_of may stand beside them"

@@ -125,6 +125,14 @@ def test_where_days_are_shifted_nothing_that_tells_by_how_much_goes_out(
     assert in_folder(own.home.root / "releases") == []
 
 
+def test_the_year_of_a_birth_stands_beside_shifted_days(tmp_path: Path) -> None:
+    rows = {"person_demographic": [{"person_ref": ANA, "birth_date": date(2010, 6, 1)}]}
+    born = "person_demographic: [person_id, birth_date]\n  enrollment:"
+    treated = 'pseudonym, "*.birth_date": year, "*.entry_date": shifted, "*.received_on": shifted}'
+    given = release(world(tmp_path, rows), POLICY.replace("enrollment:", born).replace("pseudonym}", treated))
+    assert {row["birth_date"] for row in rows_of(given, "person_demographic")} == {date(2010, 1, 1)}
+
+
 def test_the_own_numbers_of_two_agencies_are_two_names(tmp_path: Path) -> None:
     rows = {"enrollment": [*ROWS["enrollment"], {
         "person_ref": ANA_CLIENT, "agency_id": "care", "school_id": "7", "entry_date": date(2025, 9, 3)}]}  # fmt: skip
