@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from standard.errors import PublishError
 from store.encryption_home import open_to_read
-from store.home import Home, sync, written_whole
+from store.home import Home, held_alone, sync, written_whole
 
 MANIFEST = "manifest.json"
 WITHHELD = "withheld.parquet"
@@ -80,15 +78,9 @@ def current_snapshot(home: Home) -> Snapshot | None:
     return None if snapshot_id is None else load_snapshot(home, snapshot_id)
 
 
-@contextmanager
-def pointer_lock(home: Home) -> Iterator[None]:
+def pointer_lock(home: Home) -> AbstractContextManager[None]:
     """Held while the pointer moves, so that a slow publisher cannot set it back."""
-    handle = os.open(home.record / ".pointer.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+    return held_alone(home.record / ".pointer.lock")
 
 
 def point_at(home: Home, snapshot_id: str) -> None:

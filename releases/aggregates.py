@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,7 +37,7 @@ from releases.suppression import Asked, Earlier, Key, NotProtectable, TooLarge, 
 from standard.errors import DeclarationError, PublishError
 from standard.sensitivity import Sensitivity
 from store.audit_log import Event, head, intent, operator
-from store.home import Home, connect, literal, quoted, sync
+from store.home import Home, connect, held_alone, literal, quoted, sync
 from store.ledger import Ledger
 
 TABLE, MANIFEST = "table.csv", "manifest.json"
@@ -111,12 +109,8 @@ def _one_at_a_time(home: Home, recipient: str) -> Iterator[None]:
     """Two tables made side by side would not know of each other."""
     folder = register_folder(home, recipient)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with held_alone(folder / ".lock"):
         yield
-    finally:
-        os.close(handle)
 
 
 def _dimensions(governance: Governance, policy: Policy, request: Request) -> tuple[Dimension, ...]:

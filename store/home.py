@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
 import os
 import shutil
 import threading
@@ -155,6 +156,17 @@ _LEFTOVERS = (f"landing/.parts/{'?' * 32}.part", "batches/*/.*.part", "batches/*
 _PART_WAITS = 7 * 24 * 3600
 """Seconds: the part of a file that no poll has gone on with for so long is of a file that is gone from its source.
 In an encrypted home none waits."""
+
+
+@contextmanager
+def held_alone(lock: Path) -> Iterator[None]:
+    """Holds a lock file against every other process and thread, waiting for whoever has it."""
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def clear_leftovers(home: Home) -> None:

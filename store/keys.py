@@ -7,9 +7,7 @@ a new master key, and the old master key is destroyed: the wrapped keys of an ol
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
-import os
 import secrets
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -20,7 +18,7 @@ from pathlib import Path
 from standard.errors import EncryptionError
 from store.audit_entry import Event
 from store.audit_log import append
-from store.home import Home, sync, written_whole
+from store.home import Home, held_alone, sync, written_whole
 from store.keys_provider import KeyProvider
 
 RECORD = "record"
@@ -242,12 +240,8 @@ class DataKeys:
     def _locked(self) -> Iterator[None]:
         """Processes make and destroy keys one after the other."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with held_alone(self.folder / ".lock"):
             yield
-        finally:
-            os.close(handle)
 
 
 def _bound(key_id: str, scope: str) -> bytes:
