@@ -10,32 +10,15 @@ from typing import Any
 
 import duckdb
 import pytest
-from governed import ROWS, SECTORS, World, world
+from governed import ROWS, World, declare, world
 from record_rows import ANA
 
-from demo.governed import write
 from flows.cli import app
 from flows.terminal import run_command_line
 from governance.disclosures import DisclosureHead, record_disclosures
 from store.audit_log import Event, append, checkpoint
 
 Kith = Callable[..., tuple[int, str]]
-AGENCY = (
-    "agency: {name}\nname: {name}\nsector: {sector}\nsources: {{drop: {{folder: {{path: /srv}}}}}}\nfeeds: [people]\n"
-)
-FEED = """\
-feed: people
-title: People
-source: drop
-arrives: {files: "people*.csv"}
-format: {kind: delimited}
-holds: full
-key: [no]
-elements: {no: {column: NO, identifier: {}, required: true}, born: {column: DOB, date: {formats: ["%Y-%m-%d"]}}}
-entities:
-  person: [{person_ref: "people/{no}"}]
-  person_demographic: [{person_ref: "people/{no}", birth_date: born}]
-"""
 POLICY = """\
 policy: counts
 recipient: university
@@ -57,10 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> World:
         "enrollment": [{"person_ref": ref, "school_id": "1", "entry_date": date(2025, 9, 1)} for ref in pupils],
     }
     made = world(tmp_path_factory.mktemp("exchange"), rows, {ref: f"P{ref[-2:]}" for ref in pupils})  # type: ignore[arg-type]
-    for name, sector in SECTORS.items():
-        write(made.home.agencies / name / "agency.yaml", AGENCY.format(name=name, sector=sector))
-        write(made.home.agencies / name / "people.yaml", FEED)
-    write(made.home.settings_file, "exchange: Small\nagencies: [school, court, care]\ngovernance: required\n")
+    declare(made.home)
     made.small.policy(POLICY, "counts")
     return made
 
